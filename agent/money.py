@@ -1,0 +1,81 @@
+"""Money is an `int` of micro-dollars: 1 USD = 1,000,000, which is also USDC's atomic unit.
+
+No float ever holds money. JSON shows decimal dollars (`5`, `3.6`), so the two edges are here: `parse_usd`
+on the way in, `usd_json` (a JSON number) and `usd_text` (a string, for prose and the audit trail) on the way out.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import Final
+
+__all__ = [
+    "MAX_USD",
+    "MICRO",
+    "InvalidAmount",
+    "at_rate",
+    "parse_usd",
+    "usd_json",
+    "usd_text",
+    "with_tolerance",
+]
+
+MICRO: Final = 1_000_000
+"""Micro-dollars in a dollar."""
+
+MAX_USD: Final = 1_000_000
+"""Largest amount taken from outside, in dollars. Far below 2**53 micro-dollars, so a JSON number is always exact."""
+
+
+class InvalidAmount(ValueError):
+    """The text or number is no amount of dollars that we take. The message says why."""
+
+
+def parse_usd(value: Decimal | int | str, *, zero: bool = False) -> int:
+    """Dollars to micro-dollars.
+
+    Refuses NaN, infinities, more than 6 decimals, negative amounts, amounts above `MAX_USD` and, unless
+    `zero` is true, nothing at all.
+
+    Raises:
+        InvalidAmount: with a message fit for the sender.
+    """
+    try:
+        dollars = Decimal(value)
+    except InvalidOperation:
+        raise InvalidAmount("must be a decimal number of dollars") from None
+    if not dollars.is_finite():
+        raise InvalidAmount("must be a finite number of dollars")
+    if dollars < 0 or (dollars == 0 and not zero):
+        raise InvalidAmount("must be greater than 0")
+    if dollars > MAX_USD:
+        raise InvalidAmount(f"must be at most {MAX_USD} dollars")
+    micro = dollars * MICRO
+    if micro != micro.to_integral_value():
+        raise InvalidAmount("must have at most 6 decimals: a micro-dollar is the smallest amount")
+    return int(micro)
+
+
+def usd_json(micro: int) -> int | float:
+    """Micro-dollars as the JSON number of dollars: 5_000_000 -> 5, 3_600_000 -> 3.6.
+
+    The float lives only until it is printed: below 2**53 micro-dollars its shortest text is the exact amount.
+    """
+    return micro // MICRO if micro % MICRO == 0 else float(Decimal(micro) / MICRO)
+
+
+def usd_text(micro: int) -> str:
+    """Micro-dollars as plain decimal dollars: 3_600_000 -> "3.6", 1 -> "0.000001"."""
+    whole, rest = divmod(abs(micro), MICRO)
+    fraction = f"{rest:06d}".rstrip("0")
+    return f"{'-' if micro < 0 else ''}{whole}{'.' + fraction if fraction else ''}"
+
+
+def with_tolerance(micro: int, tolerance: Decimal) -> int:
+    """The most that may be paid for a quote of `micro`: the quote plus its `tolerance` share (0.1 = 10 %), rounded down."""
+    return micro + int(micro * tolerance)
+
+
+def at_rate(per_hour: int, hours: float) -> int:
+    """Cost in micro-dollars of `hours` at `per_hour` micro-dollars, rounded up."""
+    return int((per_hour * Decimal(str(hours))).to_integral_value(rounding=ROUND_CEILING))
