@@ -1,7 +1,7 @@
 """Money is an `int` of micro-dollars: 1 USD = 1,000,000, which is also USDC's atomic unit.
 
-No float ever holds money. JSON shows decimal dollars (`5`, `3.6`), so the two edges are here: `parse_usd`
-on the way in, `usd_json` (a JSON number) and `usd_text` (a string, for prose and the audit trail) on the way out.
+No float ever holds money. JSON shows decimal dollars (`5`, `3.6`), so the edges are here: `parse_usd` on the
+way in, `usd_json` (a JSON number) and `usd_text` (a string, for prose and the audit trail) on the way out.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MICRO: Final = 1_000_000
 """Micro-dollars in a dollar."""
 
 MAX_USD: Final = 1_000_000
-"""Largest amount taken from outside, in dollars. Far below 2**53 micro-dollars, so a JSON number is always exact."""
+"""Largest amount taken from outside, in dollars. Far below 2**53 micro-dollars, so JSON numbers are exact."""
 
 
 class InvalidAmount(ValueError):
@@ -72,7 +72,7 @@ def usd_text(micro: int) -> str:
 
 
 def with_tolerance(micro: int, tolerance: Decimal) -> int:
-    """The most that may be paid for a quote of `micro`: the quote plus its `tolerance` share (0.1 = 10 %), rounded down."""
+    """The most to pay for a quote: `micro` plus its `tolerance` share (0.1 = 10 %), rounded down."""
     return micro + int(micro * tolerance)
 
 

@@ -1,0 +1,90 @@
+"""What can go wrong in the core, one family.
+
+PurserError
+├── ConfigurationError   a setting is missing or wrong; the message names it
+├── RunNotFound          no run with that id
+├── RunBusy              another tick holds the lease; `retry_after` seconds
+├── LeaseLost            this tick slept through its lease: it must stop, another one goes on
+├── LedgerRefused        the books forbid the movement (not enough left, no such reservation, ...)
+├── IdempotencyConflict  the same Idempotency-Key with another body
+├── VendorExists         the vendor id is taken
+├── VendorNotFound       no vendor with that id
+└── StoreUnavailable     the database did not answer; the write may or may not have happened
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "IdempotencyConflict",
+    "LeaseLost",
+    "LedgerRefused",
+    "PurserError",
+    "RunBusy",
+    "RunNotFound",
+    "StoreUnavailable",
+    "VendorExists",
+    "VendorNotFound",
+]
+
+
+class PurserError(Exception):
+    """Base of the family."""
+
+
+class ConfigurationError(PurserError):
+    """A setting is missing or wrong. The message names the variable and says what to do."""
+
+
+class RunNotFound(PurserError):
+    """No run has that id."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"there is no run {run_id}; GET /api/runs lists the runs there are")
+
+
+class RunBusy(PurserError):
+    """Another tick holds the run's lease."""
+
+    def __init__(self, run_id: object, retry_after: int) -> None:
+        """`retry_after`: whole seconds until the lease ends at the latest."""
+        super().__init__(f"run {run_id} is being ticked; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class LeaseLost(PurserError):
+    """A write came after the lease was taken over. Nothing was written; the new holder goes on."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(f"this tick no longer holds the lease of run {run_id}; nothing was written")
+
+
+class LedgerRefused(PurserError):
+    """The books forbid the movement of money that was asked for."""
+
+
+class IdempotencyConflict(PurserError):
+    """An Idempotency-Key was used again for another request."""
+
+    def __init__(self) -> None:
+        super().__init__("this Idempotency-Key was used for another request; send a new key for a new run")
+
+
+class VendorExists(PurserError):
+    """A vendor with that id is registered already."""
+
+    def __init__(self, vendor_id: str) -> None:
+        super().__init__(f"vendor {vendor_id} exists; PATCH /api/vendors/{vendor_id} changes it")
+
+
+class VendorNotFound(PurserError):
+    """No vendor has that id."""
+
+    def __init__(self, vendor_id: str) -> None:
+        super().__init__(f"there is no vendor {vendor_id}; GET /api/vendors lists them")
+
+
+class StoreUnavailable(PurserError):
+    """The database did not answer. A write that was under way may or may not have happened."""
+
+    retry_after = 5

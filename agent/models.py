@@ -1,0 +1,280 @@
+"""The documents, field by field: camelCase when stored, snake_case here, amounts in micro-dollars.
+
+A run document is the truth about its run: lease, budget, reservations, live authorizations, open jobs and the
+head of the audit chain change in one conditional write. What that write has to say to the other collections
+travels in its `outbox` and is copied there afterwards, as often as need be (docs/decisions/0002).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal
+
+from bson import ObjectId
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic.alias_generators import to_camel
+
+from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
+
+__all__ = [
+    "GENESIS",
+    "INDEXES",
+    "SCHEMA",
+    "AuditHead",
+    "Constraints",
+    "Document",
+    "Ending",
+    "Failure",
+    "Job",
+    "JobParams",
+    "Json",
+    "Lease",
+    "Observation",
+    "Outbox",
+    "Outcome",
+    "Payment",
+    "Reservation",
+    "Run",
+    "SignedAuthorization",
+]
+
+SCHEMA: Final = 1
+"""Version of the shapes below. A change that old code cannot read raises it and comes with a migration."""
+
+GENESIS: Final = "0" * 64
+"""`prevHash` of a run's first observation."""
+
+INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
+    "runs": (
+        (("status", 1), ("nextTickAt", 1)),
+        (("createdAt", -1), ("_id", -1)),
+        (("userId", 1), ("createdAt", -1), ("_id", -1)),
+    ),
+    "jobs": ((("runId", 1), ("createdAt", 1)),),
+    "payments": ((("runId", 1), ("createdAt", 1)),),
+    "observations": ((("runId", 1), ("seq", 1)),),
+    "vendors": (),
+}
+"""Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by
+an index that somebody may have forgotten to make."""
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+"""What observation data may hold: plain JSON, so that its hash can be recomputed anywhere."""
+
+DecimalText = Annotated[Decimal, PlainSerializer(str)]
+"""A decimal kept as text: BSON would make it a float."""
+
+
+class Document(BaseModel):
+    """A frozen value that is a document, or a part of one."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        frozen=True,
+        arbitrary_types_allowed=True,
+    )
+
+    def to_document(self) -> dict[str, Any]:
+        """The BSON document."""
+        return self.model_dump(by_alias=True)
+
+
+class Constraints(Document):
+    """What the user allows. `max_price_per_hour` in micro-dollars, `max_hours` in hours per job."""
+
+    gpu_type: str | None = None
+    job_type: str | None = None
+    max_hours: float | None = None
+    max_price_per_hour: int | None = None
+    vendor_ids: tuple[str, ...] | None = None
+    deadline: datetime | None = None
+    price_tolerance: DecimalText = Decimal(0)
+
+
+class Failure(Document):
+    """Why something ended badly: a stable `code` and a `message` for people."""
+
+    code: str
+    message: str
+
+
+class Ending(Document):
+    """How the run is going to end as soon as no money is open any more."""
+
+    status: Literal["completed", "failed", "cancelled"]
+    code: str
+    message: str
+
+
+class Lease(Document):
+    """Who may write, until when. `owner` is the fencing token of one tick."""
+
+    owner: str
+    until: datetime
+
+
+class SignedAuthorization(Document):
+    """A complete signed authorization, stored before it is sent; a cheque until `valid_before` (unix s).
+
+    `header_name` and `header_value` are the bytes that are sent, and sent again, never made twice.
+    """
+
+    header_name: str
+    header_value: str = Field(repr=False)
+    payer: str
+    pay_to: str
+    amount: int
+    network: str
+    asset: str
+    nonce: str
+    valid_before: int
+    signed_at: datetime
+
+
+class Reservation(Document):
+    """Money set aside for one job. `amount` is the most that it may cost, `price` what was quoted.
+
+    `held` says why an authorization that is out may not be sent again, `transaction` is the settlement
+    that a vendor showed before its answer broke.
+    """
+
+    amount: int
+    price: int
+    vendor_id: str
+    template_id: str
+    created_at: datetime
+    authorization: SignedAuthorization | None = None
+    held: str | None = None
+    transaction: str | None = None
+
+
+class JobParams(Document):
+    """What was ordered, frozen with the quote. `max_hours` in hours."""
+
+    job_type: str
+    gpu_type: str
+    max_hours: float
+    goal: str
+
+
+class Job(Document):
+    """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce."""
+
+    id: ObjectId = Field(alias="_id")
+    run_id: ObjectId
+    vendor_id: str
+    vendor_job_id: str | None = None
+    status: JobStatus = "pending"
+    expected_cost: int
+    actual_cost: int | None = None
+    job_params: JobParams
+    progress: float = 0.0
+    progress_at: datetime
+    logs_seen: int = 0
+    artifact_url: str | None = None
+    final_metrics: dict[str, float | str] | None = None
+    failure: Failure | None = None
+    created_at: datetime
+    completed_at: datetime | None = None
+    rev: int = 0
+
+
+class Payment(Document):
+    """The record of one authorization. Its id is its job's: one job, one payment."""
+
+    id: ObjectId = Field(alias="_id")
+    run_id: ObjectId
+    job_id: ObjectId
+    vendor_id: str
+    amount: int
+    currency: Literal["USDC"] = "USDC"
+    status: PaymentStatus = "pending"
+    x402_tx_id: str | None = None
+    network: str
+    asset: str
+    payer: str
+    pay_to: str
+    nonce: str
+    valid_before: datetime
+    created_at: datetime
+    rev: int = 0
+
+
+class Observation(Document):
+    """An entry of the audit trail: written once, numbered without gaps, chained by hash to the last."""
+
+    run_id: ObjectId
+    seq: int
+    type: str
+    content: str
+    data: dict[str, Json]
+    timestamp: datetime
+    prev_hash: str
+    hash: str
+
+
+class Outcome(Document):
+    """How a vendor did on one job: evidence for its reliability."""
+
+    vendor_id: str
+    run_id: ObjectId
+    job_id: ObjectId
+    completed: bool
+    at: datetime
+
+
+class AuditHead(Document):
+    """Number and hash of the newest observation."""
+
+    seq: int = 0
+    hash: str = GENESIS
+
+
+class Outbox(Document):
+    """What the run has decided and the other collections may not have been told yet."""
+
+    observations: tuple[Observation, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    payments: tuple[Payment, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Nothing to tell."""
+        return not (self.observations or self.jobs or self.payments or self.outcomes)
+
+
+class Run(Document):
+    """A goal with a budget. `budget_total = budget_remaining + budget_reserved + budget_spent`, always."""
+
+    id: ObjectId = Field(alias="_id")
+    schema_version: int = SCHEMA
+    user_id: str
+    goal: str
+    status: RunStatus = "running"
+    phase: RunPhase = "idle"
+    budget_total: int
+    budget_remaining: int
+    budget_reserved: int = 0
+    budget_spent: int = 0
+    reservations: dict[str, Reservation] = {}
+    jobs: dict[str, Job] = {}
+    jobs_started: int = 0
+    idle_waits: int = 0
+    constraints: Constraints = Constraints()
+    lease: Lease | None = None
+    rev: int = 0
+    tick: int = 0
+    next_tick_at: datetime | None = None
+    cancel_requested: bool = False
+    ending: Ending | None = None
+    failure: Failure | None = None
+    audit: AuditHead = AuditHead()
+    outbox: Outbox = Outbox()
+    request_hash: str
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None

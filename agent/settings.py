@@ -1,0 +1,148 @@
+"""Settings: the one place that reads the environment (and `.env`). `.env.example` explains each variable.
+
+With nothing set, local commands work: the embedded store, a throw-away wallet key, the mock vendors' secret;
+`notices` says so. On a platform (Vercel, Lambda) nothing is made up: what is missing is refused by name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+from decimal import Decimal
+from functools import cached_property
+from typing import Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from agent.errors import ConfigurationError
+
+__all__ = ["MOCK_SECRET", "Settings", "load_settings"]
+
+MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' published default, worth nothing)
+"""Bearer token that the mock vendors take when they are told no other."""
+
+_VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
+_PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_ENV_FILE: Final = ".env"
+
+
+class Settings(BaseSettings):
+    """What the process was told. Durations in seconds, model prices in dollars per million tokens.
+
+    Secrets never show in `repr` or in errors.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=_ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    mongodb_uri: SecretStr | None = None
+    mongodb_db_name: str = "purser"
+    planner_mode: Literal["stub", "fireworks"] = "stub"
+    fireworks_api_key: SecretStr | None = None
+    fireworks_model: str = "accounts/fireworks/models/kimi-k2p5"
+    fireworks_base_url: str | None = None
+    fireworks_input_price: Decimal | None = Field(None, ge=0)
+    fireworks_output_price: Decimal | None = Field(None, ge=0)
+    x402_private_key: SecretStr | None = None
+    x402_networks: str = "eip155:84532"
+    gpu_vendor_secret: SecretStr | None = None
+    api_token: SecretStr | None = None
+    cron_secret: SecretStr | None = None
+    tick_deadline_seconds: float = Field(25, ge=2, le=280)
+    poll_seconds: float = Field(15, ge=0.05, le=3_600)
+    stall_seconds: float = Field(900, ge=1, le=86_400)
+    purser_url: str = "http://127.0.0.1:3000"
+    vercel: str | None = None
+    aws_lambda_function_name: str | None = None
+    vendor_secrets: dict[str, SecretStr] = {}
+
+    @field_validator("x402_private_key")
+    @classmethod
+    def _is_a_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _PRIVATE_KEY.fullmatch(value.get_secret_value()):
+            raise ValueError("must be a private key of 64 hex digits, with or without 0x")
+        return value
+
+    @property
+    def deployed(self) -> bool:
+        """Running on a platform that strangers can reach."""
+        return bool(self.vercel or self.aws_lambda_function_name)
+
+    @property
+    def networks(self) -> frozenset[str]:
+        """CAIP-2 ids of the networks on which money may be spent."""
+        return frozenset(name.strip() for name in self.x402_networks.split(",") if name.strip())
+
+    @cached_property
+    def private_key(self) -> str:
+        """The wallet's key; a throw-away one, new with each process, where none is set."""
+        if self.x402_private_key is not None:
+            return self.x402_private_key.get_secret_value().removeprefix("0x")
+        return secrets.token_hex(32)
+
+    def vendor_secret(self, ref: str) -> str:
+        """The bearer token that a vendor's `secretRef` names.
+
+        A ref can only name GPU_VENDOR_SECRET or GPU_VENDOR_SECRET_<SUFFIX>: registering a vendor must not be
+        a way to be sent some other secret of ours.
+
+        Raises:
+            ConfigurationError: no such name, or it is not set.
+        """
+        if not _VENDOR_SECRET.fullmatch(ref):
+            raise ConfigurationError(f"secretRef {ref!r} is not GPU_VENDOR_SECRET or GPU_VENDOR_SECRET_<SUFFIX>")
+        if ref in self.vendor_secrets:
+            return self.vendor_secrets[ref].get_secret_value()
+        if ref == "GPU_VENDOR_SECRET" and not self.deployed:
+            return MOCK_SECRET
+        raise ConfigurationError(f"{ref} is not set; set it to the vendor's bearer token")
+
+    def missing(self) -> list[str]:
+        """Names of the variables without which this process must not serve. Empty on a laptop."""
+        needed = {
+            "MONGODB_URI": self.mongodb_uri,
+            "X402_PRIVATE_KEY": self.x402_private_key,
+            "GPU_VENDOR_SECRET": self.gpu_vendor_secret,
+            "API_TOKEN": self.api_token,
+            "CRON_SECRET": self.cron_secret,
+        }
+        absent = [name for name, value in needed.items() if value is None] if self.deployed else []
+        if self.planner_mode == "fireworks" and self.fireworks_api_key is None:
+            absent.append("FIREWORKS_API_KEY")
+        return absent
+
+    def notices(self) -> list[str]:
+        """What a local process makes do with, one sentence each, for the terminal."""
+        said = []
+        if self.mongodb_uri is None:
+            said.append("MONGODB_URI is not set: runs live in memory and are gone when this process ends")
+        if self.x402_private_key is None:
+            said.append("X402_PRIVATE_KEY is not set: paying with a throw-away key that holds no money")
+        if self.gpu_vendor_secret is None:
+            said.append("GPU_VENDOR_SECRET is not set: using the mock vendors' default")
+        if self.api_token is None:
+            said.append("API_TOKEN is not set: anyone who reaches this address may start runs; keep it local")
+        return said
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment and `.env`; the environment wins.
+
+    Raises:
+        ConfigurationError: a value is not usable; the message names the variable, never the value.
+    """
+    named = {**dotenv_values(_ENV_FILE), **os.environ}
+    tokens = {name: SecretStr(value) for name, value in named.items() if value and _VENDOR_SECRET.fullmatch(name)}
+    try:
+        return Settings(vendor_secrets=tokens)
+    except ValidationError as exc:
+        faults = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors(include_input=False))
+        raise ConfigurationError(f"settings that cannot be used: {faults}") from None

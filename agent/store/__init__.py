@@ -1,0 +1,1 @@
+"""Where documents live. Nothing outside this package touches MongoDB or its stand-in."""

@@ -1,0 +1,58 @@
+"""The few operations that the store needs of a collection, and the two errors they may end in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+__all__ = ["Collection", "Database", "DuplicateId"]
+
+Bson = dict[str, Any]
+Keys = Sequence[tuple[str, int]]
+
+
+class DuplicateId(Exception):
+    """A document with that `_id` is there already. Caught inside this package, never seen outside."""
+
+
+class Collection(Protocol):
+    """One collection. Every operation may raise `StoreUnavailable`."""
+
+    async def find_one(self, where: Mapping[str, Any]) -> Bson | None: ...
+
+    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]: ...
+
+    async def count(self, where: Mapping[str, Any]) -> int: ...
+
+    async def insert(self, document: Bson) -> None:
+        """Raises `DuplicateId` where the id is taken."""
+        ...
+
+    async def insert_new(self, documents: Sequence[Bson]) -> None:
+        """Insert those whose id is not there yet; the others are left as they are."""
+        ...
+
+    async def update(self, where: Mapping[str, Any], change: Mapping[str, Any]) -> Bson | None:
+        """Change the one document that matches and return it as it is afterwards; None: nothing matched."""
+        ...
+
+    async def replace(self, where: Mapping[str, Any], document: Bson, *, upsert: bool) -> bool:
+        """Replace the one that matches; with `upsert` insert it where none does (may raise `DuplicateId`)."""
+        ...
+
+    async def delete(self, where: Mapping[str, Any]) -> bool: ...
+
+    async def ensure_index(self, keys: Keys) -> None: ...
+
+
+class Database(Protocol):
+    """Named collections of one database."""
+
+    embedded: bool
+    """Lives in this process's memory and dies with it."""
+
+    def collection(self, name: str) -> Collection: ...
+
+    async def ping(self) -> None: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,134 @@
+"""Collections on a MongoDB server (or one that speaks its protocol), through PyMongo's asyncio client.
+
+The client binds to the event loop of its first operation; serverless platforms may bring a new loop with each
+invocation. So the client is remembered with its loop and made anew when the loop changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from pymongo import AsyncMongoClient, ReturnDocument, WriteConcern
+from pymongo.asynchronous.collection import AsyncCollection
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from agent.errors import StoreUnavailable
+from agent.store.collections import Bson, DuplicateId, Keys
+
+__all__ = ["MongoDatabase"]
+
+_OPTIONS: Final[dict[str, Any]] = {
+    "tz_aware": True,
+    "maxPoolSize": 10,  # per process, and there may be many processes
+    "maxIdleTimeMS": 60_000,
+    "serverSelectionTimeoutMS": 4_000,  # a function must answer before its platform gives up
+    "connectTimeoutMS": 4_000,
+    "timeoutMS": 10_000,
+    "appname": "purser",
+}
+_DUPLICATE_KEY: Final = 11000
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """PyMongo's errors become ours. The driver's text stays out: it may name hosts and users."""
+    try:
+        yield
+    except DuplicateKeyError as exc:
+        raise DuplicateId from exc
+    except PyMongoError as exc:
+        raise StoreUnavailable(
+            f"the database did not answer as it should ({type(exc).__name__}); nothing is lost, try again"
+        ) from exc
+
+
+class MongoDatabase:
+    """One database on a server. Writes wait for the majority's journal; reads see only what it has."""
+
+    embedded = False
+
+    def __init__(self, uri: str, name: str) -> None:
+        """No network happens before the first operation."""
+        self._uri = uri
+        self._name = name
+        self._client: AsyncMongoClient[Bson] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def _connected(self) -> AsyncMongoClient[Bson]:
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client, self._loop = AsyncMongoClient(self._uri, **_OPTIONS), loop
+        return self._client
+
+    def collection(self, name: str) -> MongoCollection:
+        """The collection, opened with majority write and read concern whatever the URI says."""
+        database = self._connected().get_database(
+            self._name,
+            write_concern=WriteConcern("majority", j=True),
+            read_concern=ReadConcern("majority"),
+        )
+        return MongoCollection(database.get_collection(name))
+
+    async def ping(self) -> None:
+        """Ask the server whether it is there."""
+        with _translated():
+            await self._connected().admin.command("ping")
+
+    async def close(self) -> None:
+        """Close the connections of this loop."""
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+
+class MongoCollection:
+    """`Collection` on a server."""
+
+    def __init__(self, collection: AsyncCollection[Bson]) -> None:
+        """Wrap the driver's collection."""
+        self.driver = collection
+
+    async def find_one(self, where: Mapping[str, Any]) -> Bson | None:
+        with _translated():
+            return await self.driver.find_one(where)
+
+    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]:
+        with _translated():
+            return await self.driver.find(where, sort=list(sort), limit=limit).to_list()
+
+    async def count(self, where: Mapping[str, Any]) -> int:
+        with _translated():
+            return await self.driver.count_documents(where)
+
+    async def insert(self, document: Bson) -> None:
+        with _translated():
+            await self.driver.insert_one(document)
+
+    async def insert_new(self, documents: Sequence[Bson]) -> None:
+        with _translated():
+            try:
+                await self.driver.insert_many(documents, ordered=False)
+            except BulkWriteError as exc:
+                if any(error["code"] != _DUPLICATE_KEY for error in exc.details["writeErrors"]):
+                    raise
+
+    async def update(self, where: Mapping[str, Any], change: Mapping[str, Any]) -> Bson | None:
+        with _translated():
+            return await self.driver.find_one_and_update(where, change, return_document=ReturnDocument.AFTER)
+
+    async def replace(self, where: Mapping[str, Any], document: Bson, *, upsert: bool) -> bool:
+        with _translated():
+            result = await self.driver.replace_one(where, document, upsert=upsert)
+            return result.matched_count > 0 or result.upserted_id is not None
+
+    async def delete(self, where: Mapping[str, Any]) -> bool:
+        with _translated():
+            return (await self.driver.delete_one(where)).deleted_count > 0
+
+    async def ensure_index(self, keys: Keys) -> None:
+        with _translated():
+            await self.driver.create_index(list(keys))

@@ -1,0 +1,198 @@
+"""Runs and their records: jobs, payments, observations.
+
+Every change of a run is one conditional write of its document (`claim`, `commit`, `request_cancel`). `tell`
+copies what the run has decided to the other collections; it may be repeated, come late or come twice, and
+changes nothing then.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from bson import ObjectId
+
+from agent import ledger
+from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound
+from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
+from agent.store.collections import Bson, Collection, Database, DuplicateId
+
+__all__ = ["RunStore"]
+
+_NOT_OURS: Final = ("_id", "createdAt", "cancelRequested")
+"""Fields of a run that a tick never writes: the first two never change, the last is set from outside."""
+
+_RECORDS_LIMIT: Final = 200
+"""Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
+
+
+class RunStore:
+    """The runs of one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is opened before the first operation."""
+        self._database = database
+
+    async def init(self) -> None:
+        """Make the indexes. Repeatable; never on the request path."""
+        for name, indexes in INDEXES.items():
+            for keys in indexes:
+                await self._of(name).ensure_index(keys)
+
+    async def create(self, run: Run) -> Run:
+        """Insert a new run, or return the one that the same request made before.
+
+        Raises:
+            IdempotencyConflict: the id was used for another request.
+        """
+        try:
+            await self._of("runs").insert(run.to_document())
+        except DuplicateId:
+            there = await self.get(run.id)
+            if there.request_hash != run.request_hash:
+                raise IdempotencyConflict from None
+            return there
+        return run
+
+    async def get(self, run_id: ObjectId) -> Run:
+        """The run as it is now.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._of("runs").find_one({"_id": run_id})
+        if found is None:
+            raise RunNotFound(run_id)
+        return Run.model_validate(found)
+
+    async def claim(self, run_id: ObjectId, lease: Lease, now: datetime) -> Run | None:
+        """Take the lease of a running run if it is free or over. None: it is not to be had."""
+        free: list[Bson] = [{"lease": None}, {"lease.until": {"$lte": now}}]
+        found = await self._of("runs").update(
+            {"_id": run_id, "status": "running", "$or": free},
+            {"$set": {"lease": lease.to_document()}, "$inc": {"tick": 1, "rev": 1}},
+        )
+        return None if found is None else Run.model_validate(found)
+
+    async def commit(self, before: Run, after: Run) -> Run:
+        """Write `after` over `before`, if this lease still holds and nobody wrote in between.
+
+        Returns the run as stored, with what was set from outside meanwhile.
+
+        Raises:
+            LeaseLost: another tick holds the run now. Nothing was written.
+            LedgerRefused: the books do not balance. Nothing was written.
+        """
+        ledger.check(after)
+        if before.lease is None:
+            raise LeaseLost(before.id)
+        fields = {key: value for key, value in after.to_document().items() if key not in _NOT_OURS}
+        found = await self._of("runs").update(
+            {"_id": before.id, "lease.owner": before.lease.owner, "rev": before.rev},
+            {"$set": {**fields, "rev": before.rev + 1}},
+        )
+        if found is None:
+            raise LeaseLost(before.id)
+        return Run.model_validate(found)
+
+    async def request_cancel(self, run_id: ObjectId) -> Run:
+        """Ask that a running run be cancelled; its next tick does it. An ended run stays as it is.
+
+        Raises:
+            RunNotFound: there is none.
+        """
+        found = await self._of("runs").update(
+            {"_id": run_id, "status": "running"}, {"$set": {"cancelRequested": True}}
+        )
+        return await self.get(run_id) if found is None else Run.model_validate(found)
+
+    async def tell(self, run: Run) -> None:
+        """Copy the run's outbox to the collections of jobs, payments and observations."""
+        for name, records in (("jobs", run.outbox.jobs), ("payments", run.outbox.payments)):
+            for record in records:
+                await self._replace_older(name, record.model_copy(update={"rev": run.rev}))
+        if run.outbox.observations:
+            entries = [_observation_document(entry) for entry in run.outbox.observations]
+            await self._of("observations").insert_new(entries)
+
+    async def told(self, run: Run) -> None:
+        """Empty the outbox of the stored run, unless it has been written again since."""
+        await self._of("runs").update(
+            {"_id": run.id, "rev": run.rev}, {"$set": {"outbox": Outbox().to_document()}}
+        )
+
+    async def jobs(self, run: Run) -> list[Job]:
+        """The run's jobs, oldest first, as the run knows them."""
+        found = await self._of("jobs").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
+        known = {job.id: job for job in map(Job.model_validate, found)}
+        known |= {job.id: job for job in (*run.outbox.jobs, *run.jobs.values())}
+        return sorted(known.values(), key=lambda job: (job.created_at, job.id))
+
+    async def payments(self, run: Run) -> list[Payment]:
+        """The run's payments, oldest first, as the run knows them."""
+        found = await self._of("payments").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
+        known = {each.id: each for each in map(Payment.model_validate, found)}
+        known |= {each.id: each for each in run.outbox.payments}
+        return sorted(known.values(), key=lambda each: (each.created_at, each.id))
+
+    async def observations(
+        self, run: Run, limit: int, *, before: int | None = None, after: int | None = None
+    ) -> list[Observation]:
+        """A page of the trail, oldest first: the newest, those just before `before`, or those after `after`."""
+        end = run.audit.seq if before is None else min(before - 1, run.audit.seq)
+        first = max(1, end - limit + 1) if after is None else after + 1
+        last = min(end, first + limit - 1)
+        if last < first:
+            return []
+        found = await self._of("observations").find(
+            {"runId": run.id, "seq": {"$gte": first, "$lte": last}}, [("seq", 1)], limit
+        )
+        known = {entry.seq: entry for entry in map(Observation.model_validate, found)}
+        known |= {entry.seq: entry for entry in run.outbox.observations if first <= entry.seq <= last}
+        return [known[seq] for seq in sorted(known)]
+
+    async def page(
+        self,
+        limit: int,
+        *,
+        user_id: str | None = None,
+        status: str | None = None,
+        older_than: tuple[datetime, ObjectId] | None = None,
+    ) -> list[Run]:
+        """Runs, newest first."""
+        where: Bson = {}
+        if user_id is not None:
+            where["userId"] = user_id
+        if status is not None:
+            where["status"] = status
+        if older_than is not None:
+            moment, run_id = older_than
+            where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
+        found = await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit)
+        return [Run.model_validate(each) for each in found]
+
+    async def due(self, now: datetime, limit: int) -> list[Run]:
+        """Running runs whose next tick is due or that are to be cancelled, the longest waiting first."""
+        wanted: list[Bson] = [{"nextTickAt": {"$lte": now}}, {"cancelRequested": True}]
+        found = await self._of("runs").find({"status": "running", "$or": wanted}, [("nextTickAt", 1)], limit)
+        return [Run.model_validate(each) for each in found]
+
+    async def count(self, status: str) -> int:
+        """How many runs have that status."""
+        return await self._of("runs").count({"status": status})
+
+    def _of(self, name: str) -> Collection:
+        return self._database.collection(name)
+
+    async def _replace_older(self, name: str, record: Job | Payment) -> None:
+        try:
+            await self._of(name).replace(
+                {"_id": record.id, "rev": {"$lt": record.rev}}, record.to_document(), upsert=True
+            )
+        except DuplicateId:
+            return  # what is stored is as new or newer
+
+
+def _observation_document(entry: Observation) -> Bson:
+    # The id makes a second copy impossible, whether or not anybody made the indexes.
+    return {"_id": f"{entry.run_id}:{entry.seq:010d}", **entry.to_document()}
