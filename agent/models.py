@@ -264,6 +264,7 @@ class Run(Document):
     jobs: dict[str, Job] = {}
     jobs_started: int = 0
     idle_waits: int = 0
+    faults: int = 0
     constraints: Constraints = Constraints()
     lease: Lease | None = None
     rev: int = 0

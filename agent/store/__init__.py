@@ -1,1 +1,19 @@
 """Where documents live. Nothing outside this package touches MongoDB or its stand-in."""
+
+from __future__ import annotations
+
+from agent.settings import Settings
+from agent.store.collections import Database
+
+__all__ = ["open_database"]
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that MONGODB_URI names, or one in memory. No network happens before its first use."""
+    if settings.mongodb_uri is None:
+        from agent.store.embedded import EmbeddedDatabase
+
+        return EmbeddedDatabase()
+    from agent.store.mongo import MongoDatabase
+
+    return MongoDatabase(settings.mongodb_uri.get_secret_value(), settings.mongodb_db_name)

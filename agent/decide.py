@@ -1,0 +1,130 @@
+"""Plan and act: the planner proposes, this module checks, the ledger decides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from agent.deadline import Deadline
+from agent.ending import close
+from agent.leased import LeasedRun
+from agent.lifecycle import LIVE_JOB
+from agent.models import Ending, Job, Json, Run
+from agent.money import usd_text
+from agent.planner import Plan
+from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, check
+from agent.purchase import buy
+from agent.services import Services
+from agent.step import Step
+from vendors.models import Vendor
+
+__all__ = ["decide", "plan_context"]
+
+PLAN_SHARE: Final = 0.5
+"""Share of the time left that the planner may take; the rest is for the purchase."""
+
+BUYING_SECONDS: Final = 2.0
+"""With less than this left nothing is bought; the next tick plans again."""
+
+
+def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job]) -> PlanContext:
+    """All that a planner may know, and nothing else: no ids of other runs, no secrets, no addresses."""
+    failures = [job.vendor_id for job in jobs if job.status == "failed"]
+    return PlanContext(
+        goal=run.goal,
+        budget_remaining=run.budget_remaining,
+        constraints=run.constraints,
+        vendors=tuple(
+            VendorView(
+                vendor_id=vendor.vendor_id,
+                name=vendor.name,
+                base_price_per_hour=vendor.base_price_per_hour,
+                reliability=vendor.reliability_score,
+                completed=vendor.record.completed,
+                failed=vendor.record.failed,
+                supported_gpu_types=vendor.supported_gpu_types,
+                failures_in_run=failures.count(vendor.vendor_id),
+            )
+            for vendor in vendors
+        ),
+        jobs=tuple(
+            JobView(
+                vendor_id=job.vendor_id,
+                status=job.status,
+                expected_cost=job.expected_cost,
+                progress=job.progress,
+                failure=job.failure.message if job.failure else None,
+            )
+            for job in jobs
+        ),
+        idle_waits=run.idle_waits,
+    )
+
+
+async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
+    """Ask the planner what to do next, and do it."""
+    desk.set(phase="planning")
+    vendors = await services.vendors.list()
+    context = plan_context(desk.draft, vendors, await services.runs.jobs(desk.draft))
+    plan = await services.planner.plan(context, deadline.remaining() * PLAN_SHARE)
+    action = plan.action.model_dump()
+    desk.note("agent_reasoning", plan.action.reason, _reasoning(plan, action))
+    soon = services.world.now() + timedelta(seconds=services.settings.poll_seconds)
+    if problems := check(plan.action, context):
+        desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
+        desk.set(idle_waits=desk.draft.idle_waits + 1, phase="waiting")
+        return Step("Plan refused", action, soon)
+    if isinstance(plan.action, Abort):
+        return _abort(desk, services, plan.action, action)
+    if isinstance(plan.action, Wait):
+        desk.set(idle_waits=desk.draft.idle_waits + 1, phase="waiting")
+        return Step("Waiting", action, services.world.now() + timedelta(seconds=plan.action.seconds))
+    if deadline.remaining() < BUYING_SECONDS:
+        return Step("Planned too late to buy; the next tick plans again", action, services.world.now())
+    return await _start(desk, services, plan.action, vendors, action, deadline)
+
+
+def _abort(desk: LeasedRun, services: Services, abort: Abort, action: dict[str, object]) -> Step:
+    now = services.world.now()
+    desk.set(ending=Ending(status="failed", code="planner_abort", message=abort.reason))
+    return replace(close(desk, now, now + timedelta(seconds=services.settings.poll_seconds)), action=action)
+
+
+async def _start(
+    desk: LeasedRun,
+    services: Services,
+    start: StartJob,
+    vendors: Sequence[Vendor],
+    action: dict[str, object],
+    deadline: Deadline,
+) -> Step:
+    vendor = next(each for each in vendors if each.vendor_id == start.vendorId)
+    desk.set(idle_waits=0)
+    job_id = await buy(desk, services, vendor, float(start.maxHours), deadline)
+    now = services.world.now()
+    job = desk.draft.jobs.get(str(job_id))
+    if job is None:
+        desk.set(phase="planning")
+        return Step(f"Job at {vendor.vendor_id} did not start", action, now)
+    desk.set(phase="executing" if job.status in LIVE_JOB else "waiting")
+    message = (
+        "Job started" if job.status in LIVE_JOB else f"Payment to {vendor.vendor_id} has no clear outcome yet"
+    )
+    return Step(message, action, now + timedelta(seconds=services.settings.poll_seconds))
+
+
+def _reasoning(plan: Plan, action: dict[str, object]) -> dict[str, Json]:
+    cost = plan.cost_usd_micro
+    return {
+        "action": {key: value for key, value in action.items() if isinstance(value, str | int | float)},
+        "planner": plan.planner,
+        "model": plan.model,
+        "promptVersion": plan.prompt_version,
+        "inputTokens": plan.input_tokens,
+        "outputTokens": plan.output_tokens,
+        "latencyMs": plan.latency_ms,
+        "costUsd": None if cost is None else usd_text(cost),
+        "fallback": plan.fallback,
+    }

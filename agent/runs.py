@@ -1,0 +1,125 @@
+"""What a surface can do with runs: start one, cancel one, tick all that are due."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from typing import Final
+
+from bson import ObjectId
+
+from agent.audit import observe
+from agent.deadline import Deadline
+from agent.errors import LeaseLost, PurserError, RunBusy
+from agent.models import Constraints, Run
+from agent.money import usd_text
+from agent.services import Services
+from agent.store.runs import RunStore
+from agent.tick import TickResult, tick
+from agent.world import World
+
+__all__ = ["DueTicks", "Order", "cancel", "start", "tick_due"]
+
+CONCURRENT_TICKS: Final = 8
+"""Runs that one process ticks at a time."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a user asks for. `budget_total` in micro-dollars."""
+
+    user_id: str
+    goal: str
+    budget_total: int
+    constraints: Constraints
+
+
+@dataclass(frozen=True, slots=True)
+class DueTicks:
+    """What a round over the due runs did: run id and message of each tick, and the ids that failed."""
+
+    ticked: list[tuple[str, str]]
+    failed: list[str]
+
+
+async def start(store: RunStore, world: World, order: Order, idempotency_key: str | None) -> Run:
+    """Create the run. The same key with the same order returns the run that it made the first time.
+
+    Raises:
+        IdempotencyConflict: the key was used with another order.
+    """
+    now = world.now()
+    run_id = world.new_id() if idempotency_key is None else _keyed_id(order.user_id, idempotency_key)
+    run = Run(
+        id=run_id,
+        user_id=order.user_id,
+        goal=order.goal,
+        budget_total=order.budget_total,
+        budget_remaining=order.budget_total,
+        constraints=order.constraints,
+        next_tick_at=now,
+        request_hash=_fingerprint(order),
+        created_at=now,
+        updated_at=now,
+    )
+    what = {"goal": order.goal, "budgetTotalUsd": usd_text(order.budget_total)}
+    return await store.create(observe(run, now, "run_started", "Run started", {**what}))
+
+
+async def cancel(services: Services, run_id: ObjectId) -> TickResult:
+    """Stop a run. Money that is out is settled or waited for first, so the end may come with a later tick.
+
+    Raises:
+        RunNotFound: there is no such run.
+        StoreUnavailable: the database is away; ask again.
+    """
+    run = await services.runs.request_cancel(run_id)
+    if run.status != "running":
+        return TickResult(f"Run is {run.status}; there is nothing to cancel", None, run)
+    try:
+        return await tick(services, run_id)
+    except (RunBusy, LeaseLost):
+        return TickResult("Cancel noted; the tick under way or the next one carries it out", None, run)
+
+
+async def tick_due(services: Services, seconds: float) -> DueTicks:
+    """Tick the due runs, the longest waiting first, until none is due or no further tick fits in `seconds`."""
+    deadline = Deadline(services.world.monotonic, seconds)
+    done = DueTicks([], [])
+    skip: set[ObjectId] = set()
+    while deadline.remaining() >= services.settings.tick_deadline_seconds:
+        due = await services.runs.due(services.world.now(), CONCURRENT_TICKS + len(skip))
+        batch = [run.id for run in due if run.id not in skip][:CONCURRENT_TICKS]
+        if not batch:
+            break
+        await asyncio.gather(*(_tick_one(services, run_id, done, skip) for run_id in batch))
+    return done
+
+
+async def _tick_one(services: Services, run_id: ObjectId, done: DueTicks, skip: set[ObjectId]) -> None:
+    try:
+        result = await tick(services, run_id)
+    except (RunBusy, LeaseLost):
+        skip.add(run_id)
+    except PurserError as exc:
+        _log.warning("tick of run %s failed: %s", run_id, exc)
+        done.failed.append(str(run_id))
+        skip.add(run_id)
+    else:
+        done.ticked.append((str(run_id), result.message))
+
+
+def _keyed_id(user_id: str, key: str) -> ObjectId:
+    """The run's id is made from user and key: the same request cannot make two runs, index or no index."""
+    text = json.dumps([user_id, key], ensure_ascii=False)
+    return ObjectId(hashlib.sha256(text.encode()).digest()[:12])
+
+
+def _fingerprint(order: Order) -> str:
+    body = [order.user_id, order.goal, order.budget_total, order.constraints.model_dump(mode="json")]
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

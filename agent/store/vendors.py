@@ -1,0 +1,150 @@
+"""The vendor registry: who may be rented from, whom to pay, and what their record is.
+
+A vendor's document is replaced only where its `rev` is still the one that was read, so no outcome and no pinned
+payee is lost to a write that came in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from agent.errors import StoreUnavailable, VendorExists, VendorNotFound
+from agent.models import Outcome
+from agent.store.collections import Bson, Collection, Database, DuplicateId
+from vendors.models import Evidence, Record, Vendor
+from vendors.reliability import learn
+
+__all__ = ["MAX_VENDORS", "VendorStore"]
+
+MAX_VENDORS: Final = 100
+"""Vendors that are listed, and shown to a planner, at the most."""
+
+_TRIES: Final = 20
+"""Writes in a row that may lose against others before the store counts as away."""
+
+
+class VendorStore:
+    """The vendors of one database."""
+
+    def __init__(self, database: Database) -> None:
+        """Nothing is opened before the first operation."""
+        self._database = database
+
+    async def list(self) -> list[Vendor]:
+        """All vendors, by id."""
+        return [_vendor(found) for found in await self._vendors.find({}, [("_id", 1)], MAX_VENDORS)]
+
+    async def find(self, vendor_id: str) -> Vendor | None:
+        """The vendor, if it is registered."""
+        found = await self._vendors.find_one({"_id": vendor_id})
+        return None if found is None else _vendor(found)
+
+    async def add(self, vendor: Vendor) -> None:
+        """Register a vendor.
+
+        Raises:
+            VendorExists: the id is taken.
+        """
+        try:
+            await self._vendors.insert(_document(vendor))
+        except DuplicateId:
+            raise VendorExists(vendor.vendor_id) from None
+
+    async def remove(self, vendor_id: str) -> None:
+        """Strike a vendor off. Runs that owe it an answer keep what they know of it.
+
+        Raises:
+            VendorNotFound: there is none with that id.
+        """
+        if not await self._vendors.delete({"_id": vendor_id}):
+            raise VendorNotFound(vendor_id)
+
+    async def change(self, vendor_id: str, edit: Callable[[Vendor], Vendor]) -> Vendor:
+        """Replace a vendor by `edit` of itself, again if it was written meanwhile; return what is stored then.
+
+        Raises:
+            VendorNotFound: there is none with that id.
+        """
+        for _ in range(_TRIES):
+            before = await self.find(vendor_id)
+            if before is None:
+                raise VendorNotFound(vendor_id)
+            after = edit(before)
+            if after == before:
+                return before
+            after = replace(after, rev=before.rev + 1)
+            where = {"_id": vendor_id, "rev": before.rev}
+            if await self._vendors.replace(where, _document(after), upsert=False):
+                return after
+        raise StoreUnavailable(f"vendor {vendor_id} is written to all the time; try again")
+
+    async def pin_payee(self, vendor_id: str, pay_to: str) -> str:
+        """Fix the payee of a vendor that has none yet; return the one that it has."""
+        pinned = await self.change(vendor_id, lambda vendor: replace(vendor, pay_to=vendor.pay_to or pay_to))
+        return pinned.pay_to or pay_to
+
+    async def learn(self, outcome: Outcome) -> None:
+        """Let one outcome move the vendor's score, once. A vendor that is gone learns nothing."""
+        evidence = Evidence(
+            job_id=str(outcome.job_id),
+            run_id=str(outcome.run_id),
+            outcome="completed" if outcome.completed else "failed",
+            at=outcome.at,
+        )
+        try:
+            await self.change(outcome.vendor_id, lambda vendor: learn(vendor, evidence))
+        except VendorNotFound:
+            return
+
+    @property
+    def _vendors(self) -> Collection:
+        return self._database.collection("vendors")
+
+
+def _document(vendor: Vendor) -> Bson:
+    return {
+        "_id": vendor.vendor_id,
+        "vendorId": vendor.vendor_id,
+        "name": vendor.name,
+        "endpoint": vendor.endpoint,
+        "basePricePerHour": vendor.base_price_per_hour,
+        "reliabilityScore": vendor.reliability_score,
+        "reliabilityPrior": vendor.reliability_prior,
+        "supportedGpuTypes": list(vendor.supported_gpu_types),
+        "payTo": vendor.pay_to,
+        "secretRef": vendor.secret_ref,
+        "completed": vendor.record.completed,
+        "failed": vendor.record.failed,
+        "evidence": [
+            {"jobId": each.job_id, "runId": each.run_id, "outcome": each.outcome, "at": each.at}
+            for each in vendor.record.evidence
+        ],
+        "createdAt": vendor.created_at,
+        "rev": vendor.rev,
+    }
+
+
+def _vendor(found: Bson) -> Vendor:
+    return Vendor(
+        vendor_id=found["vendorId"],
+        name=found["name"],
+        endpoint=found["endpoint"],
+        base_price_per_hour=found["basePricePerHour"],
+        reliability_score=found["reliabilityScore"],
+        reliability_prior=found["reliabilityPrior"],
+        supported_gpu_types=tuple(found["supportedGpuTypes"]),
+        pay_to=found["payTo"],
+        secret_ref=found["secretRef"],
+        created_at=found["createdAt"],
+        record=Record(
+            completed=found["completed"],
+            failed=found["failed"],
+            evidence=tuple(
+                Evidence(job_id=each["jobId"], run_id=each["runId"], outcome=each["outcome"], at=each["at"])
+                for each in found["evidence"]
+            ),
+        ),
+        rev=found["rev"],
+    )

@@ -1,0 +1,48 @@
+"""Put the services of a process together. The one place where settings become clients."""
+
+from __future__ import annotations
+
+from vendors.client import VendorClient, make_http_client
+
+from agent.money import MICRO
+from agent.planner import Planner
+from agent.planner.stub import StubPlanner
+from agent.services import Services
+from agent.settings import Settings
+from agent.store.collections import Database
+from agent.store.runs import RunStore
+from agent.store.vendors import VendorStore
+from agent.wallet import Wallet
+from agent.world import World
+
+__all__ = ["wire"]
+
+
+def wire(settings: Settings, world: World, database: Database) -> Services:
+    """Services on this database, for the running event loop. No network happens yet."""
+    return Services(
+        settings=settings,
+        world=world,
+        runs=RunStore(database),
+        vendors=VendorStore(database),
+        client=VendorClient(make_http_client(), settings.vendor_secret),
+        planner=_planner(settings),
+        wallet=Wallet(settings.private_key),
+    )
+
+
+def _planner(settings: Settings) -> Planner:
+    if settings.planner_mode == "stub" or settings.fireworks_api_key is None:
+        return StubPlanner()
+    from agent.planner.fireworks import FireworksPlanner  # heavy, and not everybody has a key
+
+    prices = (settings.fireworks_input_price, settings.fireworks_output_price)
+    input_price, output_price = (None if price is None else int(price * MICRO) for price in prices)
+    return FireworksPlanner(
+        api_key=settings.fireworks_api_key.get_secret_value(),
+        model=settings.fireworks_model,
+        base_url=settings.fireworks_base_url,
+        fallback=StubPlanner(),
+        input_price=input_price,
+        output_price=output_price,
+    )

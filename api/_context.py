@@ -1,0 +1,133 @@
+"""What the routes work with: settings, store and services of this process, made when first needed.
+
+Nothing is read and nothing is opened at import. Clients are bound to the event loop of their first use, and a
+platform may bring a new loop with each invocation: what is bound is made anew when the loop has changed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import Annotated
+
+from fastapi import Depends, Header, Request
+
+from agent.errors import ConfigurationError
+from agent.services import Services
+from agent.settings import Settings, load_settings
+from agent.store import open_database
+from agent.store.collections import Database
+from agent.store.runs import RunStore
+from agent.store.vendors import VendorStore
+from agent.world import World, real_world
+from api._problems import ProblemError
+
+__all__ = ["Context", "ContextOf", "ServicesOf", "cron_only", "token_required"]
+
+
+class Context:
+    """One per process (or per test). `settings`, `world` and `database` may be given."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        world: World | None = None,
+        database: Database | None = None,
+    ) -> None:
+        """Nothing is read or opened yet."""
+        self._settings = settings
+        self._database = database
+        self.world = world or real_world()
+        self._services: Services | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """What this process was told.
+
+        Raises:
+            ConfigurationError: something is missing or wrong; the message names it.
+        """
+        if self._settings is None:
+            self._settings = load_settings()
+        if missing := self._settings.missing():
+            raise ConfigurationError(f"not set: {', '.join(missing)}; set them and deploy again")
+        return self._settings
+
+    @property
+    def database(self) -> Database:
+        """Where documents live."""
+        if self._database is None:
+            self._database = open_database(self.settings)
+        return self._database
+
+    @property
+    def runs(self) -> RunStore:
+        """The runs and their records."""
+        return RunStore(self.database)
+
+    @property
+    def vendors(self) -> VendorStore:
+        """The vendor registry."""
+        return VendorStore(self.database)
+
+    def services(self) -> Services:
+        """What a tick works with, for the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._services is None or self._loop is not loop:
+            from agent.wiring import wire  # heavy, and only ticks need it
+
+            self._services, self._loop = wire(self.settings, self.world, self.database), loop
+        return self._services
+
+    async def close(self) -> None:
+        """Close what was opened in this loop."""
+        if self._services is not None and self._loop is asyncio.get_running_loop():
+            await self._services.client.close()
+        if self._database is not None:
+            await self._database.close()
+
+
+def _context(request: Request) -> Context:
+    context = request.app.state.context
+    if not isinstance(context, Context):
+        raise AssertionError("unreachable: create_app sets the context")
+    return context
+
+
+ContextOf = Annotated[Context, Depends(_context)]
+"""A route's parameter: the process's context."""
+
+
+def _services(context: ContextOf) -> Services:
+    return context.services()
+
+
+ServicesOf = Annotated[Services, Depends(_services)]
+"""A route's parameter: what a tick works with."""
+
+Authorization = Annotated[str | None, Header(max_length=1_000, include_in_schema=False)]
+
+
+def token_required(context: ContextOf, authorization: Authorization = None) -> None:
+    """Let through who bears API_TOKEN; everyone where none is set, which only happens on a laptop."""
+    token = context.settings.api_token
+    if token is not None:
+        _check_bearer(authorization, token.get_secret_value())
+
+
+def cron_only(context: ContextOf, authorization: Authorization = None) -> None:
+    """Let through who bears CRON_SECRET; nobody where none is set."""
+    secret = context.settings.cron_secret
+    if secret is None:
+        raise ProblemError("unauthorized", "CRON_SECRET is not set on the server; set it to let a cron in")
+    _check_bearer(authorization, secret.get_secret_value())
+
+
+def _check_bearer(given: str | None, wanted: str) -> None:
+    if not hmac.compare_digest((given or "").encode(), f"Bearer {wanted}".encode()):
+        raise ProblemError(
+            "unauthorized",
+            "send Authorization: Bearer with the right token",
+            headers={"WWW-Authenticate": "Bearer"},
+        )

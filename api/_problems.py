@@ -1,0 +1,177 @@
+"""Every error is `application/problem+json` (RFC 9457) with a stable `code`, and no stack trace goes out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from agent.errors import (
+    ConfigurationError,
+    IdempotencyConflict,
+    LeaseLost,
+    PurserError,
+    RunBusy,
+    RunNotFound,
+    StoreUnavailable,
+    VendorExists,
+    VendorNotFound,
+)
+
+__all__ = ["FieldError", "Problem", "ProblemError", "install", "responses"]
+
+_log = logging.getLogger(__name__)
+
+
+class FieldError(BaseModel):
+    """One field at fault."""
+
+    field: str = Field(
+        description="The field, or `body`, `header.<name>`, `query.<name>`", examples=["budgetTotal"]
+    )
+    message: str = Field(examples=["must be greater than 0"])
+
+
+class Problem(BaseModel):
+    """The body of every error."""
+
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Unprocessable Content"])
+    status: int = Field(examples=[422])
+    code: str = Field(description="Stable; what programs should look at", examples=["invalid_request"])
+    detail: str = Field(examples=["budgetTotal: must be greater than 0"])
+    errors: list[FieldError] | None = None
+
+
+class ProblemError(Exception):
+    """Answer this request with a problem."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`code` is one of `CODES`, which also gives the status."""
+        super().__init__(detail)
+        self.code, self.detail, self.errors, self.headers = code, detail, errors, headers
+
+
+CODES: Final[dict[str, tuple[int, str]]] = {
+    "invalid_json": (400, "The body is not JSON"),
+    "unauthorized": (401, "The bearer token is missing or wrong"),
+    "run_not_found": (404, "There is no such run"),
+    "vendor_not_found": (404, "There is no such vendor"),
+    "not_found": (404, "There is no such route"),
+    "method_not_allowed": (405, "The route does not take this method"),
+    "run_busy": (409, "Another tick is at this run"),
+    "idempotency_conflict": (409, "The Idempotency-Key was used for another request"),
+    "vendor_exists": (409, "The vendor id is taken"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body must be application/json"),
+    "invalid_request": (422, "A field is missing, unknown or out of bounds"),
+    "internal_error": (500, "A fault of ours"),
+    "not_configured": (503, "A setting is missing"),
+    "store_unavailable": (503, "The database is away"),
+}
+"""Every code that an answer may bear: its status and what it means."""
+
+_OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 400: "invalid_json"}
+
+_OF_ERROR: Final[dict[type[PurserError], str]] = {
+    RunNotFound: "run_not_found",
+    VendorNotFound: "vendor_not_found",
+    RunBusy: "run_busy",
+    LeaseLost: "run_busy",
+    IdempotencyConflict: "idempotency_conflict",
+    VendorExists: "vendor_exists",
+    ConfigurationError: "not_configured",
+    StoreUnavailable: "store_unavailable",
+}
+
+
+def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """The error answers of a route, for its OpenAPI description."""
+    found: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        status, meaning = CODES[code]
+        entry = found.setdefault(status, {"model": Problem, "description": ""})
+        entry["description"] = "; ".join(filter(None, (entry["description"], f"`{code}`: {meaning}")))
+        entry["content"] = {"application/problem+json": {}}
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error that leaves a route into a problem."""
+    app.add_exception_handler(ProblemError, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(PurserError, _on_ours)
+    app.add_exception_handler(Exception, _on_fault)
+
+
+def _answer(
+    code: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    status, title = CODES[code]
+    body = Problem(
+        type="about:blank", title=title, status=status, code=code, detail=detail, errors=list(errors) or None
+    )
+    return JSONResponse(
+        body.model_dump(exclude_none=True),
+        status_code=status,
+        headers=dict(headers or {}),
+        media_type="application/problem+json",
+    )
+
+
+async def _on_problem(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, ProblemError)
+    return _answer(exc.code, exc.detail, exc.errors, exc.headers)
+
+
+async def _on_invalid(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, RequestValidationError)
+    if any(error["type"] == "json_invalid" for error in exc.errors()):
+        return _answer("invalid_json", "the body is not JSON; send one JSON object")
+    errors = [FieldError(field=_field(error["loc"]), message=_message(error)) for error in exc.errors()]
+    return _answer("invalid_request", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
+
+
+async def _on_http(_: Request, exc: Exception) -> JSONResponse:
+    assert isinstance(exc, HTTPException)
+    code = _OF_STATUS.get(exc.status_code, "invalid_request")
+    return _answer(code, CODES[code][1] if code != "invalid_request" else str(exc.detail), headers=exc.headers)
+
+
+async def _on_ours(_: Request, exc: Exception) -> JSONResponse:
+    code = next((_OF_ERROR[kind] for kind in type(exc).__mro__ if kind in _OF_ERROR), "internal_error")
+    retry_after = getattr(exc, "retry_after", 1 if isinstance(exc, LeaseLost) else None)
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
+    return _answer(code, str(exc), headers=headers)
+
+
+async def _on_fault(_: Request, exc: Exception) -> JSONResponse:
+    _log.error("a request ended in a fault of ours", exc_info=exc)
+    return _answer("internal_error", "a fault of ours; it is logged, try again later")
+
+
+def _field(loc: Sequence[int | str]) -> str:
+    place, *path = (str(part) for part in loc)
+    name = ".".join(path)
+    return (name or "body") if place == "body" else f"{place}.{name}"
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    if error["type"] == "extra_forbidden":
+        return "is not a field of this request"
+    if error["type"] == "missing":
+        return "is required"
+    return str(error["msg"]).removeprefix("Value error, ")

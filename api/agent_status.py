@@ -1,0 +1,62 @@
+"""GET /api/agent-status: a run with its jobs, payments and trail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Query
+from pydantic import Field
+
+from api._context import ContextOf, token_required
+from api._problems import responses
+from api._shapes import Answer, JobOut, ObservationOut, PaymentOut, RunId, RunOut
+
+__all__ = ["router"]
+
+router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
+
+
+class Page(Answer):
+    """Which observations these are. Ask `before=firstSeq` for older ones, `after=lastSeq` for newer ones."""
+
+    first_seq: int | None
+    last_seq: int | None
+    total: int
+
+
+class StatusAnswer(Answer):
+    """All that is known of a run."""
+
+    run: RunOut
+    jobs: list[JobOut]
+    payments: list[PaymentOut]
+    observations: list[ObservationOut] = Field(description="oldest first, newest last")
+    page: Page
+
+
+@router.get(
+    "/api/agent-status",
+    summary="Show a run",
+    responses=responses("unauthorized", "run_not_found", "invalid_request", "not_configured", "store_unavailable"),
+)
+async def agent_status(
+    context: ContextOf,
+    run_id: Annotated[RunId, Query(alias="runId")],
+    limit: Annotated[int, Query(ge=1, le=500, description="observations at the most")] = 100,
+    before: Annotated[int | None, Query(ge=1, description="only observations before this number")] = None,
+    after: Annotated[int | None, Query(ge=0, description="only observations after this number")] = None,
+) -> StatusAnswer:
+    """The run, its jobs and payments, and a page of its trail: the newest, or those before or after a number."""
+    run = await context.runs.get(run_id)
+    observations = await context.runs.observations(run, limit, before=before, after=after)
+    return StatusAnswer(
+        run=RunOut.of(run),
+        jobs=[JobOut.of(job) for job in await context.runs.jobs(run)],
+        payments=[PaymentOut.of(payment) for payment in await context.runs.payments(run)],
+        observations=[ObservationOut.of(entry) for entry in observations],
+        page=Page(
+            first_seq=observations[0].seq if observations else None,
+            last_seq=observations[-1].seq if observations else None,
+            total=run.audit.seq,
+        ),
+    )

@@ -1,0 +1,59 @@
+"""POST /api/agent-tick: advance one run by one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+
+from agent.tick import TickResult, tick
+from api._context import ServicesOf, token_required
+from api._json import ExactRoute
+from api._problems import responses
+from api._shapes import Answer, RequestBody, RunId, RunOut
+
+__all__ = ["RunBody", "TickAnswer", "router"]
+
+router = APIRouter(route_class=ExactRoute, dependencies=[Depends(token_required)], tags=["runs"])
+
+
+class RunBody(RequestBody):
+    """Which run."""
+
+    run_id: RunId = Field(examples=["66a1f0c2e4b0a1b2c3d4e5f6"])
+
+
+class TickAnswer(Answer):
+    """What the tick did."""
+
+    message: str = Field(examples=["Job started"])
+    action: dict[str, Any] | None = Field(
+        description="the planner's action, where it was asked",
+        examples=[{"action": "start_job", "vendorId": "gpu_vendor_1", "maxHours": 1, "reason": "..."}],
+    )
+    run: RunOut
+
+    @classmethod
+    def of(cls, result: TickResult) -> TickAnswer:
+        """The public form of a tick's result."""
+        return cls(message=result.message, action=result.action, run=RunOut.of(result.run))
+
+
+TICK_PROBLEMS = responses(
+    "invalid_json",
+    "unauthorized",
+    "run_not_found",
+    "run_busy",
+    "body_too_large",
+    "unsupported_media_type",
+    "invalid_request",
+    "not_configured",
+    "store_unavailable",
+)
+
+
+@router.post("/api/agent-tick", summary="Advance a run by one step", responses=TICK_PROBLEMS)
+async def agent_tick(body: RunBody, services: ServicesOf) -> TickAnswer:
+    """Recover, observe, plan and act, once. A run that has ended stays as it is (200)."""
+    return TickAnswer.of(await tick(services, body.run_id))
