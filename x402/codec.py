@@ -1,0 +1,202 @@
+"""Strict base64 and JSON, as headers carry them (x402 v2 `transports-v2/http`).
+
+Standard alphabet, padded, canonical (RFC 4648 section 3.5); UTF-8 JSON objects without duplicate keys, without
+NaN, of bounded size and depth. What does not fit is refused: two readers of one header must never see two things.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import re
+from collections.abc import Mapping, Sequence
+from math import isfinite
+from typing import Final, TypeAlias
+
+from x402.errors import MalformedHeader
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "UINT256_MAX",
+    "Json",
+    "JsonObject",
+    "atomic_field",
+    "clean",
+    "decode_header",
+    "encode_header",
+    "integer_field",
+    "is_address",
+    "object_field",
+    "parse_object",
+    "text_field",
+    "to_json",
+]
+
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+JsonObject: TypeAlias = Mapping[str, Json]
+
+MAX_BYTES: Final = 64 * 1024
+"""Longest header or body that is parsed, in bytes (servers and proxies stop at 8 to 64 KiB)."""
+MAX_DEPTH: Final = 32
+"""Deepest nesting of objects and lists; the messages of the specs need 8."""
+UINT256_MAX: Final = 2**256 - 1
+
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_MAX_DIGITS: Final = 78  # of 2**256 - 1
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
+_UINT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
+_UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+
+
+def encode_header(message: JsonObject) -> str:
+    """The message as a header value: base64 of compact UTF-8 JSON."""
+    return binascii.b2a_base64(to_json(message), newline=False).decode("ascii")
+
+
+def decode_header(name: str, value: str) -> dict[str, Json]:
+    """The JSON object inside a header.
+
+    Raises:
+        MalformedHeader: too long, not canonical base64, or not a strict JSON object. The value is not quoted.
+    """
+    if len(value) > MAX_BYTES:
+        raise MalformedHeader(f"{name} is longer than {MAX_BYTES} characters")
+    try:
+        encoded = value.encode("ascii")
+        data = binascii.a2b_base64(encoded, strict_mode=True)
+    except ValueError as exc:
+        raise MalformedHeader(f"{name} is not standard, padded base64") from exc
+    if binascii.b2a_base64(data, newline=False) != encoded:
+        raise MalformedHeader(f"{name} is not canonical base64")
+    try:
+        return parse_object(data)
+    except ValueError as exc:
+        raise MalformedHeader(f"{name}: {exc}") from exc
+
+
+def to_json(message: JsonObject) -> bytes:
+    """Compact UTF-8 JSON, keys in the order given."""
+    return _ENCODER.encode(message).encode()
+
+
+def parse_object(data: bytes) -> dict[str, Json]:
+    """A JSON object, read strictly.
+
+    Raises:
+        ValueError: with a text that quotes nothing of the data.
+    """
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"longer than {MAX_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as exc:
+        raise ValueError("not UTF-8") from exc
+    _check_depth(text)
+    try:
+        value: Json = _DECODER.decode(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError("not JSON") from exc
+    if not isinstance(value, dict):
+        raise ValueError("not a JSON object")
+    if _SURROGATE.search(text):
+        _check_surrogates(value)
+    return value
+
+
+def text_field(message: JsonObject, key: str) -> str:
+    """A string that must be there, or `ValueError`."""
+    value = message.get(key)
+    if isinstance(value, str):
+        return value
+    raise ValueError(f"{key} is missing" if key not in message else f"{key} is not a string")
+
+
+def integer_field(message: JsonObject, key: str) -> int:
+    """A JSON integer that must be there (`true` is none), or `ValueError`."""
+    value = message.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"{key} is missing" if key not in message else f"{key} is not an integer")
+
+
+def object_field(message: JsonObject, key: str) -> dict[str, Json]:
+    """A JSON object that must be there, or `ValueError`."""
+    value = message.get(key)
+    if isinstance(value, dict):
+        return value
+    raise ValueError(f"{key} is missing" if key not in message else f"{key} is not an object")
+
+
+def atomic_field(message: JsonObject, key: str) -> int:
+    """An unsigned 256-bit number written as a plain decimal string, or `ValueError`.
+
+    Money and times travel this way in x402: no sign, no leading zero, no exponent, no hex.
+    """
+    text = text_field(message, key)
+    if not _UINT.fullmatch(text) or (number := int(text)) > UINT256_MAX:
+        raise ValueError(f"{key} is not a decimal string of an unsigned 256-bit number")
+    return number
+
+
+def is_address(text: str) -> bool:
+    """Whether the text is `0x` and 40 hex digits; their case is not looked at."""
+    return _ADDRESS.fullmatch(text) is not None
+
+
+def clean(text: str, limit: int = 300) -> str:
+    """A stranger's text made fit for a log line: no control or direction characters, at most `limit` long."""
+    return _UNPRINTABLE.sub(" ", text).strip()[:limit]
+
+
+def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        bracket = token.group()
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        elif bracket in "]}":
+            depth -= 1
+
+
+def _check_surrogates(value: Json) -> None:
+    # Half a surrogate pair is legal in JSON and illegal in UTF-8: it could be read but never echoed.
+    try:
+        _ENCODER.encode(value).encode()
+    except UnicodeEncodeError as exc:
+        raise ValueError("holds half a surrogate pair") from exc
+
+
+def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key appears twice in one object")
+    return found
+
+
+def _integer(text: str) -> int:
+    if len(text) > _MAX_DIGITS + 1:
+        raise ValueError("holds a number that is too long")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("holds a number that is too large")
+    return number
+
+
+def _constant(_text: str) -> float:
+    raise ValueError("holds NaN or Infinity, which JSON does not know")
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -1,0 +1,141 @@
+"""Which offer of a challenge may be paid.
+
+One function picks and checks, and what it returns is all that is ever signed; a check of one entry and a signature
+of another is a known way to lose money (cloudflare/agents#2272).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+from x402.codec import clean, is_address
+from x402.errors import PolicyRefused
+from x402.networks import asset, chain_id
+from x402.wire import Challenge, Offer
+
+__all__ = ["Policy", "choose"]
+
+_DEFAULT_VALIDITY: Final = 900
+_SHORTEST_VALIDITY: Final = 10  # verifiers want 6 s left when the payment arrives
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the payer agrees to for one request.
+
+    Attributes:
+        max_amount: the most that may be paid, in atomic units (millionths of a dollar).
+        networks: CAIP-2 ids that may be paid on.
+        payee: the only address that may be paid; None leaves the choice to the seller, and the pinning to the
+            caller.
+        max_validity_seconds: longest life of an authorization. Longer ones are not refused but shortened.
+        resource: the URL that is called. Terms for another host or path are refused; None skips the check.
+    """
+
+    max_amount: int
+    networks: frozenset[str]
+    payee: str | None = None
+    max_validity_seconds: int = _DEFAULT_VALIDITY
+    resource: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_amount <= 0:
+            raise ValueError("max_amount must be above zero")
+        if not self.networks or any(chain_id(network) is None for network in self.networks):
+            raise ValueError("networks must be eip155 ids, and at least one")
+        if self.payee is not None and not is_address(self.payee):
+            raise ValueError("payee is not an address")
+        if self.max_validity_seconds < _SHORTEST_VALIDITY:
+            raise ValueError(f"max_validity_seconds must be at least {_SHORTEST_VALIDITY}")
+        if self.resource is not None and not urlsplit(self.resource).hostname:
+            raise ValueError("resource is not an absolute URL")
+
+
+def choose(challenge: Challenge, policy: Policy) -> Offer:
+    """The cheapest offer that the policy allows; of equals, the seller's first.
+
+    Raises:
+        PolicyRefused: none is allowed. It carries one reason per offer and per entry that could not be read.
+    """
+    reasons: list[str] = []
+    allowed: list[Offer] = []
+    for number, offer in enumerate(challenge.offers, start=1):
+        reason = _refusal(challenge, offer, policy)
+        if reason is None:
+            allowed.append(offer)
+        else:
+            reasons.append(f"offer {number}: {reason}")
+    if not allowed:
+        raise PolicyRefused((*reasons, *challenge.skipped))
+    return min(allowed, key=lambda offer: offer.amount)
+
+
+def _refusal(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:
+    """Why an offer may not be paid, or None."""
+    return (
+        _unpayable(offer)
+        or _wrong_token(offer)
+        or _wrong_resource(challenge, offer, policy)
+        or _outside(offer, policy)
+    )
+
+
+def _unpayable(offer: Offer) -> str | None:
+    if offer.scheme != "exact":
+        return f"scheme {clean(offer.scheme, 40)!r} is not paid here, only exact"
+    if offer.extra.get("assetTransferMethod", "eip3009") != "eip3009":
+        return "assetTransferMethod is not eip3009"
+    if offer.extra.get("paymentFlow", "authorization") != "authorization":
+        return "paymentFlow is not authorization"
+    return None
+
+
+def _wrong_token(offer: Offer) -> str | None:
+    """A domain that contradicts the token's own gives a signature that can never settle (x402#271, #961)."""
+    token = asset(offer.network, offer.asset)
+    if token is None:
+        return f"asset {offer.asset} on {offer.network} is not a token known here"
+    for key, known in (("name", token.name), ("version", token.version)):
+        if offer.extra.get(key, known) != known:
+            return f"the token's EIP-712 {key} is {known!r}, the terms say otherwise; it could not settle"
+    return None
+
+
+def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:
+    """Terms are for the host and path that were called.
+
+    The scheme and the query are not compared: servers behind proxies write http for https (x402#636, #924).
+    """
+    stated = (challenge.resource or {}).get("url") if challenge.version > 1 else offer.raw.get("resource")
+    if policy.resource is None or stated is None or stated == "":
+        return None
+    if not isinstance(stated, str) or _place(stated) != _place(policy.resource):
+        return "the terms are for another resource than the one that was called"
+    return None
+
+
+def _outside(offer: Offer, policy: Policy) -> str | None:
+    if offer.network not in policy.networks:
+        return f"network {offer.network} is not allowed"
+    if policy.payee is not None and offer.pay_to.lower() != policy.payee.lower():
+        return f"payee {offer.pay_to} is not the expected {policy.payee}"
+    if offer.amount <= 0:
+        return "the amount is zero"
+    if offer.amount > policy.max_amount:
+        return f"amount {offer.amount} is above the limit of {policy.max_amount}"
+    return None
+
+
+def _place(url: str) -> tuple[str, int | None, str] | None:
+    """Host, port and path of a URL; a port that is its scheme's default counts as none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname:
+        return None
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.hostname, None if port == default else port, parts.path.rstrip("/")
