@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal
 
 from bson import ObjectId
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
@@ -59,7 +59,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
 """Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by
 an index that somebody may have forgotten to make."""
 
-Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Json = JsonValue
 """What observation data may hold: plain JSON, so that its hash can be recomputed anywhere."""
 
 DecimalText = Annotated[Decimal, PlainSerializer(str)]
