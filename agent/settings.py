@@ -26,7 +26,6 @@ MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' publi
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
-_ENV_FILE: Final = ".env"
 
 
 class Settings(BaseSettings):
@@ -36,7 +35,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_file=_ENV_FILE,
+        env_file=".env",
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
@@ -139,7 +138,7 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: a value is not usable; the message names the variable, never the value.
     """
-    named = {**dotenv_values(_ENV_FILE), **os.environ}
+    named = {**dotenv_values(str(Settings.model_config["env_file"])), **os.environ}
     tokens = {name: SecretStr(value) for name, value in named.items() if value and _VENDOR_SECRET.fullmatch(name)}
     try:
         return Settings(vendor_secrets=tokens)

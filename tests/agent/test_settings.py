@@ -1,0 +1,128 @@
+"""Settings come from the environment, are complete where it matters, and never show a secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agent.errors import ConfigurationError
+from agent.settings import MOCK_SECRET, Settings, load_settings
+
+KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+
+
+def test_with_nothing_set_a_laptop_works_and_says_what_it_makes_do_with() -> None:
+    """A throw-away key, the mock vendors' token, memory for a database; each is named."""
+    settings = load_settings()
+
+    assert not settings.missing()
+    assert settings.vendor_secret("GPU_VENDOR_SECRET") == MOCK_SECRET
+    assert len(settings.private_key) == 64
+    assert settings.private_key == settings.private_key
+    assert [notice.split()[0] for notice in settings.notices()] == [
+        "MONGODB_URI",
+        "X402_PRIVATE_KEY",
+        "GPU_VENDOR_SECRET",
+        "API_TOKEN",
+    ]
+
+
+def test_two_processes_without_a_key_do_not_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A throw-away key is made, not published."""
+    assert load_settings().private_key != load_settings().private_key
+
+
+@pytest.mark.parametrize("platform", ["VERCEL", "AWS_LAMBDA_FUNCTION_NAME"])
+def test_a_deployed_process_names_what_it_misses(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
+    """Nothing is made up where strangers can reach it."""
+    monkeypatch.setenv(platform, "1")
+
+    settings = load_settings()
+
+    assert settings.missing() == [
+        "MONGODB_URI",
+        "X402_PRIVATE_KEY",
+        "GPU_VENDOR_SECRET",
+        "API_TOKEN",
+        "CRON_SECRET",
+    ]
+    with pytest.raises(ConfigurationError, match="GPU_VENDOR_SECRET is not set"):
+        settings.vendor_secret("GPU_VENDOR_SECRET")
+
+
+def test_the_fireworks_planner_needs_its_key_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Falling back in silence would be another planner than was asked for."""
+    monkeypatch.setenv("PLANNER_MODE", "fireworks")
+
+    assert load_settings().missing() == ["FIREWORKS_API_KEY"]
+
+
+def test_a_vendor_cannot_be_sent_another_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`secretRef` reaches vendor tokens only."""
+    monkeypatch.setenv("X402_PRIVATE_KEY", KEY)
+    monkeypatch.setenv("GPU_VENDOR_SECRET_EU", "eu-token")
+    settings = load_settings()
+
+    assert settings.vendor_secret("GPU_VENDOR_SECRET_EU") == "eu-token"
+    for ref in ("X402_PRIVATE_KEY", "MONGODB_URI", "GPU_VENDOR_SECRET_US", "gpu_vendor_secret", ""):
+        with pytest.raises(ConfigurationError):
+            settings.vendor_secret(ref)
+
+
+def test_no_secret_shows_in_repr_or_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not the good ones, and not the ones that were refused."""
+    secrets = {
+        "X402_PRIVATE_KEY": KEY,
+        "MONGODB_URI": "mongodb://user:hunter2@db",
+        "FIREWORKS_API_KEY": "fw-key",
+        "GPU_VENDOR_SECRET": "vendor-token",
+        "API_TOKEN": "api-token",
+        "CRON_SECRET": "cron-token",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    shown = repr(load_settings())
+    assert not [value for value in secrets.values() if value in shown]
+
+    monkeypatch.setenv("X402_PRIVATE_KEY", KEY[:-1])
+    with pytest.raises(ConfigurationError, match="X402_PRIVATE_KEY") as caught:
+        load_settings()
+    assert KEY[:-1] not in str(caught.value)
+
+
+def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`X=` in a .env file is how people leave things out."""
+    monkeypatch.setenv("MONGODB_URI", "")
+
+    assert load_settings().mongodb_uri is None
+
+
+def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In the directory where the process was started."""
+    (tmp_path / ".env").write_text("API_TOKEN=from-file\nCRON_SECRET=from-file\nGPU_VENDOR_SECRET_X=from-file\n")
+    monkeypatch.setitem(Settings.model_config, "env_file", str(tmp_path / ".env"))
+    monkeypatch.setenv("API_TOKEN", "from-environment")
+
+    settings = load_settings()
+
+    assert settings.api_token is not None
+    assert settings.api_token.get_secret_value() == "from-environment"
+    assert settings.cron_secret is not None
+    assert settings.vendor_secret("GPU_VENDOR_SECRET_X") == "from-file"
+
+
+def test_every_setting_is_documented() -> None:
+    """`.env.example` explains each variable a process reads, and no other."""
+    text = (Path(__file__).parents[2] / ".env.example").read_text()
+    documented = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
+    internal = {"VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
+
+    assert documented == {name.upper() for name in Settings.model_fields} - internal
+
+
+def test_networks_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Money moves on test networks unless somebody names others."""
+    assert load_settings().networks == {"eip155:84532"}
+    monkeypatch.setenv("X402_NETWORKS", "eip155:8453, eip155:84532")
+    assert load_settings().networks == {"eip155:8453", "eip155:84532"}

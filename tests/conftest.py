@@ -1,0 +1,21 @@
+"""What every test stands on: no setting of this machine leaks in, and no test reaches the network outside."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.settings import Settings
+
+_OURS = (*(name.upper() for name in Settings.model_fields), "GPU_VENDOR_SECRET_")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Settings of the machine, and a `.env` of the checkout, are nobody's business here."""
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setitem(Settings.model_config, "env_file", str(tmp_path / "none"))
