@@ -1,22 +1,22 @@
 """The exchange of a 402 without I/O: challenge in, payment out, receipt in.
 
-Which messages count, and what must come back: x402 v2 `transports-v2/http.md` and `x402-specification-v2.md`
-section 5. Where servers in the wild differ, the comments say which way is taken and why.
+Which messages count and what must come back: x402 specs `transports-v2/http.md` and `x402-specification-v2.md`
+section 5. Where servers in the wild differ, the docstrings say which way is taken.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from x402.codec import Json, JsonObject, clean, decode_header, integer_field, parse_object
+from x402.codec import Json, JsonObject, decode_header, integer_field, parse_object
 from x402.decode import challenge_from, decode_receipt, header_in
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, X402Error
-from x402.networks import V1_NAMES, asset, chain_id, v1_name
+from x402.networks import asset, chain_id
 from x402.secp256k1 import HALF_ORDER
 from x402.wire import (
     CHALLENGE_HEADER,
@@ -30,3 +30,193 @@ from x402.wire import (
     Receipt,
     valid_payment_id,
 )
+
+__all__ = [
+    "BACKDATE",
+    "UnsignedPayment",
+    "build_payment",
+    "clock_skew",
+    "read_challenge",
+    "read_receipt",
+    "rejection_reason",
+    "window",
+]
+
+BACKDATE: Final = 600
+"""Seconds by which `validAfter` lies in the past: the verifier's clock may be behind ours (x402#208)."""
+
+
+def read_challenge(headers: Mapping[str, str], body: bytes, *, body_terms: bool = False) -> Challenge:
+    """The terms of a 402 answer.
+
+    The header wins and the body is then not read; a version 1 object in the body comes second. Version 2 terms
+    that are only in the body are refused unless `body_terms` opts in: their place is the header (x402#2207).
+
+    Raises:
+        MalformedHeader: the header is there and cannot be read.
+        UnsupportedVersion: the terms are of a version that is not 1 or 2.
+        NotX402: there are no terms where they may be read.
+    """
+    value = header_in(headers, CHALLENGE_HEADER)
+    if value is not None:
+        message = decode_header(CHALLENGE_HEADER, value)
+        try:
+            return challenge_from(message, _version(message, default=2))
+        except ValueError as exc:
+            raise MalformedHeader(f"{CHALLENGE_HEADER}: {exc}") from exc
+    try:
+        message = parse_object(body)
+        version = _version(message)
+        if version == 2 and not body_terms:
+            raise ValueError(f"version 2 terms belong in {CHALLENGE_HEADER}, they came in the body only")
+        return challenge_from(message, version)
+    except ValueError as exc:
+        raise NotX402(f"the 402 has no {CHALLENGE_HEADER} header and its body holds no terms: {exc}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class UnsignedPayment:
+    """A payment that lacks only its signature. `typed` is what the wallet signs."""
+
+    typed: TypedAuthorization
+    offer: Offer
+    resource: JsonObject | None = field(default=None, repr=False)
+    extensions: JsonObject | None = field(default=None, repr=False)
+
+    def finish(self, signature: str) -> PaymentHeader:
+        """The header, once signed; the chosen entry goes back exactly as it came.
+
+        Raises:
+            SigningFailed: the signature is not 65 bytes of hex, or one that FiatToken refuses (high s, odd v).
+        """
+        return Payment(
+            version=self.offer.version,
+            scheme=self.offer.scheme,
+            network=str(self.offer.raw["network"]),
+            authorization=self.typed.authorization,
+            signature=_canonical(signature),
+            accepted=self.offer.raw if self.offer.version > 1 else None,
+            resource=self.resource,
+            extensions=self.extensions,
+        ).encode()
+
+
+def build_payment(
+    challenge: Challenge,
+    offer: Offer,
+    *,
+    payer: str,
+    nonce: str,
+    valid_after: int,
+    valid_before: int,
+    payment_id: str | None = None,
+) -> UnsignedPayment:
+    """The payment of an offer that `policy.choose` returned.
+
+    The token's domain is taken from our own table, never from the terms. The challenge's resource and extensions
+    go back whole; `payment_id` is added only where the seller declares the extension. A retry must use the same
+    id and the same nonce.
+
+    Raises:
+        PolicyRefused: the token is not known, or an id is required and none was given.
+        ValueError: the nonce, a time or the id is not well formed.
+    """
+    token, chain = asset(offer.network, offer.asset), chain_id(offer.network)
+    if token is None or chain is None:
+        raise PolicyRefused([f"asset {offer.asset} on {offer.network} is not a token known here"])
+    if payment_id is not None and not valid_payment_id(payment_id):
+        raise ValueError("a payment id has 16 to 128 characters of A-Z a-z 0-9 _ -")
+    authorization = Authorization(
+        payer=payer,
+        payee=offer.pay_to,
+        value=offer.amount,
+        valid_after=valid_after,
+        valid_before=valid_before,
+        nonce=nonce,
+    )
+    return UnsignedPayment(
+        typed=TypedAuthorization(Domain(token.name, token.version, chain, offer.asset), authorization),
+        offer=offer,
+        resource=challenge.resource,
+        extensions=_echo(challenge.extensions, payment_id),
+    )
+
+
+def window(offer: Offer, now: int, max_validity_seconds: int) -> tuple[int, int]:
+    """`validAfter` and `validBefore`, in unix seconds, of a payment signed now.
+
+    A seller may ask for ten years and the official client signs them; ours are shortened. A short window is a
+    short risk.
+    """
+    return max(0, now - BACKDATE), now + min(offer.max_timeout_seconds, max_validity_seconds)
+
+
+def read_receipt(headers: Mapping[str, str]) -> Receipt | None:
+    """The settlement that an answer's headers report; None when they report none.
+
+    Raises:
+        MalformedHeader: there is a receipt and it cannot be read.
+    """
+    for version in (2, 1):
+        value = header_in(headers, RECEIPT_HEADERS[version])
+        if value is not None:
+            return decode_receipt(RECEIPT_HEADERS[version], value)
+    return None
+
+
+def rejection_reason(headers: Mapping[str, str], body: bytes) -> str:
+    """Why a payment was refused, from the 402 that answered it. Never raises; the text is made fit for a log.
+
+    A failed settlement says it in the receipt, a failed verification in the new terms (x402#3148).
+    """
+    try:
+        receipt = read_receipt(headers)
+        if receipt is not None and receipt.error_reason:
+            return receipt.error_reason
+        reason = read_challenge(headers, body, body_terms=True).error
+    except X402Error:
+        reason = None
+    return reason or "no reason given"
+
+
+def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
+    """By how many seconds the server's clock is ahead of ours, from its `Date`; None when it does not say."""
+    try:
+        date = parsedate_to_datetime(header_in(headers, "Date") or "")
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
+
+
+def _version(message: JsonObject, default: int | None = None) -> int:
+    if default is not None and "x402Version" not in message:
+        return default
+    return integer_field(message, "x402Version")
+
+
+def _echo(extensions: JsonObject | None, payment_id: str | None) -> JsonObject | None:
+    """The declared extensions whole, with our id added to the one that asks for it."""
+    entry = (extensions or {}).get(PAYMENT_IDENTIFIER)
+    info = entry.get("info") if isinstance(entry, dict) else None
+    if extensions is None or not isinstance(entry, dict) or not isinstance(info, dict):
+        return extensions
+    if payment_id is None:
+        if info.get("required") is True:
+            raise PolicyRefused([f"the seller requires a {PAYMENT_IDENTIFIER} and none was given"])
+        return extensions
+    answered: dict[str, Json] = {**entry, "info": {**info, "id": payment_id}}
+    return {**extensions, PAYMENT_IDENTIFIER: answered}
+
+
+def _canonical(signature: str) -> str:
+    """The 65 bytes with v as 27 or 28, which the token wants; some wallets write 0 or 1."""
+    try:
+        raw = bytes.fromhex(signature.removeprefix("0x"))
+    except ValueError:
+        raise SigningFailed("the wallet's signature is not hex") from None
+    if len(raw) != 65:
+        raise SigningFailed(f"the wallet's signature has {len(raw)} bytes, not 65; smart wallets cannot pay here")
+    v = raw[64] + 27 if raw[64] < 2 else raw[64]
+    if v not in (27, 28) or int.from_bytes(raw[32:64]) > HALF_ORDER:
+        raise SigningFailed("the wallet's signature has a high s or an odd v; the token would refuse it")
+    return "0x" + raw[:64].hex() + f"{v:02x}"

@@ -31,14 +31,15 @@ class Policy:
         payee: the only address that may be paid; None leaves the choice to the seller, and the pinning to the
             caller.
         max_validity_seconds: longest life of an authorization. Longer ones are not refused but shortened.
-        resource: the URL that is called. Terms for another host or path are refused; None skips the check.
+        origin: the URL that is called, or the one it lies under. Terms for another host, or for a path outside
+            of it, are refused; None skips the check.
     """
 
     max_amount: int
     networks: frozenset[str]
     payee: str | None = None
     max_validity_seconds: int = _DEFAULT_VALIDITY
-    resource: str | None = None
+    origin: str | None = None
 
     def __post_init__(self) -> None:
         if self.max_amount <= 0:
@@ -49,8 +50,8 @@ class Policy:
             raise ValueError("payee is not an address")
         if self.max_validity_seconds < _SHORTEST_VALIDITY:
             raise ValueError(f"max_validity_seconds must be at least {_SHORTEST_VALIDITY}")
-        if self.resource is not None and not urlsplit(self.resource).hostname:
-            raise ValueError("resource is not an absolute URL")
+        if self.origin is not None and _place(self.origin) is None:
+            raise ValueError("origin is not an absolute URL")
 
 
 def choose(challenge: Challenge, policy: Policy) -> Offer:
@@ -104,16 +105,17 @@ def _wrong_token(offer: Offer) -> str | None:
 
 
 def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:
-    """Terms are for the host and path that were called.
+    """Terms are for the place that was called (x402#3461, #2823).
 
     The scheme and the query are not compared: servers behind proxies write http for https (x402#636, #924).
     """
     stated = (challenge.resource or {}).get("url") if challenge.version > 1 else offer.raw.get("resource")
-    if policy.resource is None or stated is None or stated == "":
+    if policy.origin is None or stated is None or stated == "":
         return None
-    if not isinstance(stated, str) or _place(stated) != _place(policy.resource):
-        return "the terms are for another resource than the one that was called"
-    return None
+    called, meant = _place(policy.origin), _place(stated) if isinstance(stated, str) else None
+    if called and meant and meant[:2] == called[:2] and f"{meant[2]}/".startswith(f"{called[2]}/"):
+        return None
+    return "the terms are for another resource than the one that was called"
 
 
 def _outside(offer: Offer, policy: Policy) -> str | None:
