@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from agent.deadline import Deadline
@@ -29,11 +29,12 @@ BUYING_SECONDS: Final = 2.0
 """With less than this left nothing is bought; the next tick plans again."""
 
 
-def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job]) -> PlanContext:
+def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job], now: datetime) -> PlanContext:
     """All that a planner may know, and nothing else: no ids of other runs, no secrets, no addresses."""
     failures = [job.vendor_id for job in jobs if job.status == "failed"]
     return PlanContext(
         goal=run.goal,
+        now=now,
         budget_remaining=run.budget_remaining,
         constraints=run.constraints,
         vendors=tuple(
@@ -67,7 +68,7 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     """Ask the planner what to do next, and do it."""
     desk.set(phase="planning")
     vendors = await services.vendors.list()
-    context = plan_context(desk.draft, vendors, await services.runs.jobs(desk.draft))
+    context = plan_context(desk.draft, vendors, await services.runs.jobs(desk.draft), services.world.now())
     plan = await services.planner.plan(context, deadline.remaining() * PLAN_SHARE)
     action = plan.action.model_dump()
     desk.note("agent_reasoning", plan.action.reason, _reasoning(plan, action))
@@ -102,7 +103,7 @@ async def _start(
 ) -> Step:
     vendor = next(each for each in vendors if each.vendor_id == start.vendorId)
     desk.set(idle_waits=0)
-    job_id = await buy(desk, services, vendor, float(start.maxHours), deadline)
+    job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()
     job = desk.draft.jobs.get(str(job_id))
     if job is None:

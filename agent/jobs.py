@@ -90,7 +90,7 @@ def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
             "status": move(JOB, job.status, "complete"),
             "progress": 100.0,
             "artifact_url": report.artifact_url,
-            "final_metrics": dict(report.metrics) or None,
+            "final_metrics": report.metrics,
             "completed_at": now,
         }
     )
@@ -104,7 +104,7 @@ def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
             "jobId": str(job.id),
             "vendorId": job.vendor_id,
             "artifactUrl": report.artifact_url,
-            "finalMetrics": dict(report.metrics),
+            "finalMetrics": {**report.metrics} if report.metrics else None,
         },
     )
     message = f"{job.vendor_id} finished the job"

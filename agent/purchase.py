@@ -14,7 +14,6 @@ from functools import partial
 from typing import Final
 
 from bson import ObjectId
-from x402.client import PaymentAuth
 
 from agent import ledger
 from agent.deadline import Deadline
@@ -25,19 +24,19 @@ from agent.lifecycle import JOB, move
 from agent.models import Job, JobParams, Json, Reservation, Run
 from agent.money import at_rate, usd_text, with_tolerance
 from agent.services import Services
-from vendors.errors import ContractBroken, OutcomeUnknown, VendorError, VendorUnavailable
+from agent.wallet import MAX_VALIDITY
+from vendors.answers import Call
+from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
 from vendors.models import Quote, Rejected, Submitted, Vendor
+from x402.client import PaymentAuth
 from x402.errors import PolicyRefused, X402Error
 from x402.policy import Policy, choose
 from x402.wire import Challenge, PaymentHeader
 
-__all__ = ["EXPIRY_MARGIN", "MAX_VALIDITY", "advance", "buy", "closes_at", "refusal"]
+__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "advance", "buy", "closes_at", "refusal"]
 
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
-
-MAX_VALIDITY: Final = 900
-"""Longest validity, in seconds, that an authorization of ours has, whatever the vendor asks for."""
 
 UNSIGNED_LIFE: Final = timedelta(seconds=120)
 """A purchase for which nothing was signed by then is dropped: its validity window would be too short."""
@@ -55,9 +54,13 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
     params = job.job_params
     try:
         quote = await services.client.quote(
-            vendor, params.job_type, params.gpu_type, params.max_hours, deadline.allow(CALL_SECONDS)
+            vendor,
+            job_type=params.job_type,
+            gpu_type=params.gpu_type,
+            max_hours=params.max_hours,
+            within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, ConfigurationError) as exc:
+    except (VendorError, InvalidVendor, ConfigurationError) as exc:
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
     desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", _quoted(vendor, job, quote))
@@ -135,11 +138,16 @@ async def _exchange(
     auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header)
     try:
         answer = await services.client.submit(
-            vendor, job_id, reservation.template_id, _order(job), auth, deadline.allow(CALL_SECONDS)
+            vendor,
+            idempotency_key=job_id,
+            template_id=reservation.template_id,
+            job_params=_order(job),
+            auth=auth,
+            within=deadline.allow(CALL_SECONDS),
         )
     except OutcomeUnknown as exc:
         await _stay_open(desk, job, str(exc), exc.receipt.transaction if exc.receipt else None)
-    except (VendorError, X402Error, ConfigurationError) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError) as exc:
         if desk.draft.reservations[job_id].authorization is not None:
             await _stay_open(desk, job, str(exc), None)
         else:
@@ -166,7 +174,7 @@ async def _authorize(
         networks=services.settings.networks,
         payee=vendor.pay_to,
         max_validity_seconds=MAX_VALIDITY,
-        origin=vendor.endpoint,
+        origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
     )
     offer = choose(challenge, policy)
     if vendor.pay_to is None:
@@ -309,7 +317,7 @@ def _never_ordered(
     desk.draft = fail(desk.draft, job, code, message, now, vendor_fault=vendor_fault)
 
 
-def _order(job: Job) -> dict[str, object]:
+def _order(job: Job) -> dict[str, Json]:
     """`jobParams` of the vendor's submit call, the same at every repetition."""
     return job.job_params.model_dump(by_alias=True)
 

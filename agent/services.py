@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vendors.client import VendorClient
+import httpx
 
 from agent.planner import Planner
 from agent.settings import Settings
@@ -12,6 +12,7 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
 from agent.world import World
+from vendors.client import VendorClient
 
 __all__ = ["Services"]
 
@@ -24,6 +25,7 @@ class Services:
     world: World
     runs: RunStore
     vendors: VendorStore
+    http: httpx.AsyncClient
     client: VendorClient
     planner: Planner
     wallet: Wallet

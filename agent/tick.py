@@ -141,7 +141,7 @@ async def _poll(desk: LeasedRun, services: Services, job: Job, deadline: Deadlin
         desk.draft = fail(desk.draft, job, "vendor_removed", message, services.world.now(), vendor_fault=False)
         return
     try:
-        report = await services.client.status(vendor, job.vendor_job_id, deadline.allow(CALL_SECONDS))
+        report = await services.client.status(vendor, job.vendor_job_id, within=deadline.allow(CALL_SECONDS))
     except VendorRefused as exc:
         if exc.status == _NOT_FOUND:
             message = "the vendor no longer knows the job"

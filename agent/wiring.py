@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from vendors.client import VendorClient, make_http_client
-
 from agent.money import MICRO
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
@@ -14,18 +12,21 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
 from agent.world import World
+from vendors.client import VendorClient, make_http_client
 
 __all__ = ["wire"]
 
 
 def wire(settings: Settings, world: World, database: Database) -> Services:
     """Services on this database, for the running event loop. No network happens yet."""
+    http = make_http_client()
     return Services(
         settings=settings,
         world=world,
         runs=RunStore(database),
         vendors=VendorStore(database),
-        client=VendorClient(make_http_client(), settings.vendor_secret),
+        http=http,
+        client=VendorClient(http, settings.vendor_secret),
         planner=_planner(settings),
         wallet=Wallet(settings.private_key),
     )

@@ -83,7 +83,7 @@ class Context:
     async def close(self) -> None:
         """Close what was opened in this loop."""
         if self._services is not None and self._loop is asyncio.get_running_loop():
-            await self._services.client.close()
+            await self._services.http.aclose()
         if self._database is not None:
             await self._database.close()
 
