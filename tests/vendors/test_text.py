@@ -1,0 +1,53 @@
+"""Vendors' text is shown, stored and read by models: nothing in it may act on any of them."""
+
+from __future__ import annotations
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vendors.text import clean
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("epoch 1/5", "epoch 1/5"),
+        ("\x1b[31mred\x1b[0m", "red"),
+        ("\x1b]0;owned\x07title", "title"),
+        ("\x1b]8;;http://x\x1b\\link", "link"),
+        ("10%\r20%\r\n30%", "10% 20% 30%"),
+        ("a\x00b\x07c\x9bd\x7f", "abcd"),
+        ("half \ud800 a pair", "half  a pair"),
+        ("abc\u202edcba\u2066", "abcdcba"),
+        ("zero\u200bwidth\ufeff", "zerowidth"),
+        ("tag\U000e0041\U000e0042 text\ufe0f", "tag text"),
+        ("  naïve 模型 🚀  ", "naïve 模型 🚀"),
+    ],
+)
+def test_what_cannot_be_seen_is_dropped(said: str, shown: str) -> None:
+    """Escapes, controls, direction marks, tags and lone surrogates go; letters of any language stay."""
+    assert clean(said, 100) == shown
+
+
+@pytest.mark.parametrize(("length", "shown"), [(4, "aaaa"), (5, "aaaaa"), (6, "aaaa…"), (100_000, "aaaa…")])
+def test_long_text_is_cut_and_says_so(length: int, shown: str) -> None:
+    """At most `limit` characters come out, and a cut is visible."""
+    assert clean("a" * length, 5) == shown
+
+
+@given(st.text(alphabet=st.characters(), max_size=200), st.integers(1, 50))
+def test_any_text_can_be_stored_and_printed(said: str, limit: int) -> None:
+    """Whatever comes in: short enough, valid UTF-8, no control characters, and clean already."""
+    shown = clean(said, limit)
+    assert len(shown) <= limit
+    shown.encode()
+    assert not any(unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") for char in shown)
+    assert clean(shown, limit) == shown
+
+
+def test_a_megabyte_of_unfinished_escapes_is_read_in_one_pass() -> None:
+    """Cleaning is linear: this input would hang a pattern that backtracks."""
+    assert clean("\x1b[0;" * 250_000, 10) == "[0;[0;[0;…"

@@ -1,0 +1,203 @@
+"""What a vendor's answer means: a value, or the error that it is. Decisions only, no I/O.
+
+Before a payment has left us a failure costs nothing and says whose move it is. Once one has, only two answers are
+clear: a job, and a no. Everything else may have moved money, and is `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import Enum
+from typing import Final, TypeVar
+
+import httpx
+
+from vendors import bodies
+from vendors.errors import ContractBroken, OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
+from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
+from vendors.text import clean
+from x402.errors import MalformedHeader, X402Error
+from x402.negotiation import read_receipt, rejection_reason
+from x402.wire import Receipt
+
+__all__ = [
+    "Call",
+    "read_quote",
+    "read_report",
+    "read_submission",
+    "without_answer",
+]
+
+_T = TypeVar("_T")
+
+_NOT_NOW: Final = frozenset({408, 425, 429})
+"""4xx statuses that are about the moment and not about the request."""
+
+_STILL_BUSY: Final = _NOT_NOW | {409}
+"""The same once paid: a vendor may answer 409 while the first request with this key is still running."""
+
+_RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
+_TRANSACTION: Final = re.compile(r"[\x21-\x7e]{1,128}")
+_MAX_TROUBLE: Final = 200
+
+
+class Call(Enum):
+    """The calls of the contract, by their path."""
+
+    QUOTE = "/quote"
+    SUBMIT = "/submit-job"
+    STATUS = "/job-status"
+
+    @property
+    def later(self) -> str:
+        """What to do when it could not be made."""
+        return _LATER[self]
+
+
+_LATER: Final = {
+    Call.QUOTE: "nothing was bought: ask again later, or another vendor",
+    Call.SUBMIT: "nothing was bought: order again later, or from another vendor",
+    Call.STATUS: "the job may still be running: ask again later",
+}
+
+_REFUSED_ADVICE: Final = {
+    (Call.SUBMIT, 410): "nothing was bought: ask for a new quote",
+    (Call.STATUS, 404): "it does not know the job: count it as failed",
+    (Call.STATUS, 410): "it no longer knows the job: count it as failed",
+}
+
+
+def read_quote(vendor: Vendor, response: httpx.Response) -> Quote:
+    """The answer to `/quote`.
+
+    Raises:
+        VendorUnavailable, VendorRefused, ContractBroken
+    """
+    return _read(vendor, Call.QUOTE, response, bodies.read_quote)
+
+
+def read_report(vendor: Vendor, response: httpx.Response) -> JobReport:
+    """The answer to `/job-status`.
+
+    Raises:
+        VendorUnavailable, VendorRefused, ContractBroken
+    """
+    return _read(vendor, Call.STATUS, response, bodies.read_report)
+
+
+def read_submission(vendor: Vendor, response: httpx.Response, *, paid: bool) -> Submitted | Rejected:
+    """The answer to `/submit-job`; `paid` when a payment was in the request that it answers.
+
+    Raises:
+        VendorUnavailable, VendorRefused, ContractBroken: not paid, nothing was bought.
+        OutcomeUnknown: paid, and neither a job nor a clear no.
+    """
+    if not paid:
+        job_id, status = _read(vendor, Call.SUBMIT, response, bodies.read_submission)
+        return Submitted(job_id, status, paid=False)
+    receipt, problem = _receipt(response)
+    if response.is_client_error and response.status_code not in _STILL_BUSY:
+        return Rejected(_reason(response), response.status_code, receipt)
+    if not response.is_success:
+        raise OutcomeUnknown(
+            vendor.vendor_id, f"answered with {response.status_code}: {_reason(response)}", receipt
+        )
+    try:
+        job_id, status = bodies.read_submission(response.content)
+    except bodies.Unreadable as exc:
+        raise OutcomeUnknown(vendor.vendor_id, f"gave an unreadable answer: {exc}", receipt) from exc
+    return Submitted(job_id, status, paid=True, receipt=receipt, receipt_problem=problem)
+
+
+def without_answer(
+    vendor: Vendor, call: Call, exc: Exception, *, paid: bool, heads: httpx.Response | None = None
+) -> VendorError:
+    """The error of a call that ended in `exc`, an error of httpx, of x402 or of the deadline.
+
+    `heads` is the response whose body did not arrive whole: its headers may show a settlement.
+    """
+    happened = _trouble(call, exc)
+    if paid:
+        return OutcomeUnknown(vendor.vendor_id, happened, None if heads is None else _receipt(heads)[0])
+    if isinstance(exc, X402Error):
+        return _broken(vendor, call, clean(str(exc), _MAX_TROUBLE))
+    return VendorUnavailable(vendor.vendor_id, happened, call.later)
+
+
+def _read(vendor: Vendor, call: Call, response: httpx.Response, reader: Callable[[bytes], _T]) -> _T:
+    """What an unpaid call answered."""
+    if not response.is_success:
+        raise _failure(vendor, call, response)
+    try:
+        return reader(response.content)
+    except bodies.Unreadable as exc:
+        raise _broken(vendor, call, str(exc)) from exc
+
+
+def _failure(vendor: Vendor, call: Call, response: httpx.Response) -> VendorError:
+    """The error that a status other than 2xx is to an unpaid call."""
+    status = response.status_code
+    said = f"{status}: {_reason(response)}"
+    if status in _NOT_NOW or response.is_server_error:
+        return VendorUnavailable(
+            vendor.vendor_id, f"answered {call.value} with {said}", call.later, _retry_after(response)
+        )
+    if response.is_client_error:
+        advice = _REFUSED_ADVICE.get((call, status), "change the request or use another vendor")
+        if status in (401, 403):
+            advice = f"check that {vendor.secret_ref} holds this vendor's token"
+        return VendorRefused(
+            vendor.vendor_id, f"refused {call.value} with {said}", advice, status=status, reason=_reason(response)
+        )
+    if response.is_redirect:
+        return _broken(vendor, call, "it redirects, which is not followed; register the final URL")
+    return _broken(vendor, call, f"it answered with status {status}")
+
+
+def _broken(vendor: Vendor, call: Call, detail: str) -> ContractBroken:
+    return ContractBroken(
+        vendor.vendor_id,
+        f"broke the contract of {call.value}: {detail}",
+        "tell the vendor; the call can be tried again but will hardly fare better",
+        detail=detail,
+    )
+
+
+def _reason(response: httpx.Response) -> str:
+    """Why the vendor says no. A 402 has its reason in the terms that it asks anew."""
+    if response.status_code == httpx.codes.PAYMENT_REQUIRED:
+        return clean(rejection_reason(response.headers, response.content), _MAX_TROUBLE)
+    return bodies.read_error(response.content)
+
+
+def _receipt(response: httpx.Response) -> tuple[Receipt | None, str | None]:
+    """The settlement that an answer shows, or why it shows none that counts."""
+    try:
+        receipt = read_receipt(response.headers)
+    except MalformedHeader as exc:
+        return None, f"the receipt cannot be read: {exc}"
+    if receipt is None:
+        return None, "the answer has no receipt"
+    if not receipt.success:
+        return None, f"the receipt says that the payment failed: {receipt.error_reason or 'no reason given'}"
+    if not receipt.transaction:
+        return None, "the receipt names no transaction"
+    return receipt, None
+
+
+def _retry_after(response: httpx.Response) -> float | None:
+    """Seconds to wait, where the vendor gives a number of them. A date is not read: its clock may be any."""
+    text = response.headers.get("retry-after", "")
+    return float(text) if _RETRY_AFTER.fullmatch(text) else None
+
+
+def _trouble(call: Call, exc: Exception) -> str:
+    """What happened to a call without an answer. Quotes the far end only where no secret of ours can be in it."""
+    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+        return f"could not be reached for {call.value} ({clean(str(exc), _MAX_TROUBLE) or 'timed out'})"
+    if isinstance(exc, httpx.TimeoutException | TimeoutError):
+        return f"gave no answer to {call.value} in time"
+    if isinstance(exc, httpx.RemoteProtocolError | X402Error):
+        return f"gave no usable answer to {call.value} ({clean(str(exc), _MAX_TROUBLE)})"
+    return f"gave no answer to {call.value} ({type(exc).__name__})"

@@ -1,0 +1,212 @@
+"""The calls of the vendor contract over HTTP: bounded in time and size, no redirect followed, no cookie kept.
+
+`/quote` and `/job-status` change nothing, so they are made again with a backoff when the vendor is unavailable.
+`/submit-job` is not: the money protocol sends the stored bytes again itself, on a later tick.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Final, TypeVar
+
+import httpx
+import stamina
+
+from vendors.answers import Call, read_quote, read_report, read_submission, without_answer
+from vendors.errors import InvalidVendor, VendorUnavailable
+from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
+from x402.client import BoundedTransport, PaymentAuth
+from x402.codec import JsonObject
+from x402.errors import MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion
+
+__all__ = ["MAX_BODY", "VendorClient", "make_http_client"]
+
+MAX_BODY: Final = 1024 * 1024
+"""Longest answer that is read, in bytes."""
+
+_T = TypeVar("_T")
+
+_ATTEMPTS: Final = 3
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 1.0
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
+
+_OF_THE_VENDOR: Final = (httpx.HTTPError, MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion)
+"""Errors of a call that are the vendor's doing. Any other one comes from the caller's own callbacks."""
+
+
+def make_http_client() -> httpx.AsyncClient:
+    """The client to give to `VendorClient`. It belongs to one event loop, and is closed by who made it."""
+    return httpx.AsyncClient(
+        transport=BoundedTransport(httpx.AsyncHTTPTransport(), MAX_BODY),
+        # a vendor's cookies would be kept for as long as the process lives, as many as it cares to send
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+    )
+
+
+class VendorClient:
+    """Talks to any registered vendor. `within` is always the seconds that a call may take, tries included.
+
+    Raises, in every call, `vendors.errors` as drawn there, and what `secret_for` raises.
+    """
+
+    def __init__(self, http: httpx.AsyncClient, secret_for: Callable[[str], str]) -> None:
+        """`secret_for` gives the bearer token that a vendor's `secret_ref` names."""
+        self._http = http
+        self._secret_for = secret_for
+
+    async def quote(
+        self, vendor: Vendor, *, job_type: str, gpu_type: str, max_hours: float, within: float
+    ) -> Quote:
+        """What the job would cost.
+
+        Raises:
+            VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
+        """
+        content = _json({"jobType": job_type, "gpuType": gpu_type, "maxHours": max_hours})
+        return await self._ask(vendor, Call.QUOTE, read_quote, within, content=content)
+
+    async def status(self, vendor: Vendor, vendor_job_id: str, *, within: float) -> JobReport:
+        """How the job is doing.
+
+        Raises:
+            VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
+        """
+        return await self._ask(vendor, Call.STATUS, read_report, within, params={"vendorJobId": vendor_job_id})
+
+    async def submit(
+        self,
+        vendor: Vendor,
+        *,
+        idempotency_key: str,
+        template_id: str,
+        job_params: JsonObject,
+        auth: PaymentAuth,
+        within: float,
+    ) -> Submitted | Rejected:
+        """Order the quoted job, paying through `auth` if the vendor asks for it. One try, never repeated here.
+
+        The body is the same bytes for the same arguments. What `auth`'s callback raises (PolicyRefused, a lost
+        lease) passes through: nothing was sent then.
+
+        Raises:
+            VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor: no payment was sent.
+            OutcomeUnknown: one was, and neither a job nor a clear no came back.
+        """
+        content = _json({"vendorJobTemplateId": template_id, "jobParams": job_params})
+        request = self._request(vendor, Call.SUBMIT, within, content=content, key=idempotency_key)
+        until = asyncio.get_running_loop().time() + within
+        response = await self._exchange(vendor, Call.SUBMIT, request, until, auth)
+        return read_submission(vendor, response, paid=auth.paid)
+
+    async def _ask(
+        self,
+        vendor: Vendor,
+        call: Call,
+        read: Callable[[Vendor, httpx.Response], _T],
+        within: float,
+        *,
+        content: bytes | None = None,
+        params: dict[str, str] | None = None,
+    ) -> _T:
+        """An idempotent call: made again while the vendor is unavailable and there is time.
+
+        A silent connection gets half of it: a pooled one may be dead without anybody having said so.
+        """
+        clock = asyncio.get_running_loop().time
+        until = clock() + within
+        async for attempt in stamina.retry_context(
+            on=lambda exc: _wait_before_retry(exc, until - clock()),
+            attempts=_ATTEMPTS,
+            timeout=None,
+            wait_initial=_FIRST_WAIT,
+            wait_max=_LONGEST_WAIT,
+            wait_jitter=_FIRST_WAIT,
+        ):
+            with attempt:
+                request = self._request(vendor, call, within / 2, content=content, params=params)
+                return read(vendor, await self._exchange(vendor, call, request, until))
+        raise AssertionError("stamina ends in a return or a raise")
+
+    async def _exchange(
+        self, vendor: Vendor, call: Call, request: httpx.Request, until: float, auth: PaymentAuth | None = None
+    ) -> httpx.Response:
+        """The answer with its whole body, or the typed error of having none.
+
+        Once a payment has left us, any error at all leaves its outcome unknown, our own mistakes included.
+        """
+        response: httpx.Response | None = None
+        # httpx bounds each phase; a byte now and then would pass that for ever, but not this
+        deadline = asyncio.timeout_at(until)
+        try:
+            async with deadline:
+                response = await self._http.send(request, stream=True, auth=auth, follow_redirects=False)
+                await response.aread()
+                return response
+        except Exception as exc:
+            paid = auth is not None and auth.paid
+            late = isinstance(exc, TimeoutError) and deadline.expired()
+            if not (paid or late or isinstance(exc, _OF_THE_VENDOR)):
+                raise
+            raise without_answer(vendor, call, exc, paid=paid, heads=response) from exc
+        finally:
+            if response is not None:
+                await response.aclose()
+
+    def _request(
+        self,
+        vendor: Vendor,
+        call: Call,
+        per_phase: float,
+        *,
+        content: bytes | None = None,
+        params: dict[str, str] | None = None,
+        key: str | None = None,
+    ) -> httpx.Request:
+        """A request of the contract: POST with `content`, GET without. `per_phase` is httpx's time-out."""
+        headers = {
+            "authorization": f"Bearer {self._token(vendor)}",
+            "x-vendor-id": vendor.vendor_id,
+            "accept": "application/json",
+        }
+        if content is not None:
+            headers["content-type"] = "application/json"
+        if key is not None:
+            headers["idempotency-key"] = key
+        return self._http.build_request(
+            "GET" if content is None else "POST",
+            vendor.endpoint.rstrip("/") + call.value,
+            content=content,
+            params=params,
+            headers=headers,
+            timeout=per_phase,
+        )
+
+    def _token(self, vendor: Vendor) -> str:
+        """The bearer token. A bad one is refused here: deeper down the error would quote it."""
+        token = self._secret_for(vendor.secret_ref)
+        if not _TOKEN.fullmatch(token):
+            raise InvalidVendor(
+                "secret_ref",
+                f"names {vendor.secret_ref}, which holds no token: 1 to 4096 visible ASCII characters",
+            )
+        return token
+
+
+def _wait_before_retry(exc: Exception, left: float) -> bool | float:
+    """Whether to try again: True after the usual backoff, a number after so many seconds, False not at all.
+
+    A try that could not begin in the `left` seconds is not waited for: the caller has better uses for them.
+    """
+    if not isinstance(exc, VendorUnavailable) or left <= max(exc.retry_after or 0, _LONGEST_WAIT):
+        return False
+    return exc.retry_after or True
+
+
+def _json(content: JsonObject) -> bytes:
+    """Compact JSON with sorted keys, so that the same content is the same bytes after any reload."""
+    return json.dumps(content, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()

@@ -1,0 +1,207 @@
+"""What is known of a vendor and what it answers, as values that cannot be built wrong.
+
+Amounts are micro-dollars, times are UTC, hours and minutes are what the names say.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal
+from urllib.parse import urlsplit
+
+from vendors.errors import InvalidVendor
+
+if TYPE_CHECKING:
+    from x402.wire import Receipt
+
+__all__ = [
+    "MAX_PRICE",
+    "Evidence",
+    "JobReport",
+    "JobState",
+    "Outcome",
+    "Quote",
+    "Record",
+    "Rejected",
+    "Submitted",
+    "Vendor",
+]
+
+MAX_PRICE: Final = 1_000_000 * 1_000_000
+"""The most that a price may be, in micro-dollars: a million dollars."""
+
+JobState = Literal["queued", "running", "completed", "failed"]
+"""What a vendor may say of a job."""
+
+Outcome = Literal["completed", "failed"]
+"""How a job ended, seen from here."""
+
+_MAX_URL: Final = 2_000
+_URL_TEXT: Final = re.compile(r"[\x21-\x7e]+")
+_VENDOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_GPU_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_SECRET_REF: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How one job ended: what a reliability score rests on."""
+
+    job_id: str
+    run_id: str
+    outcome: Outcome
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All jobs of a vendor counted, and the newest of them as evidence, oldest first."""
+
+    completed: int = 0
+    failed: int = 0
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Vendor:
+    """A vendor as registered, with what was learned of it since.
+
+    `base_price_per_hour` in micro-dollars. `reliability_prior` is the score it was registered with,
+    `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that
+    payments are pinned to, `secret_ref` names the variable that holds its bearer token, `rev` counts the
+    writes of the stored document.
+
+    Raises:
+        InvalidVendor: naming the field that is not as it must be.
+    """
+
+    vendor_id: str
+    name: str
+    endpoint: str
+    base_price_per_hour: int
+    reliability_score: float
+    reliability_prior: float
+    supported_gpu_types: tuple[str, ...]
+    pay_to: str | None
+    secret_ref: str
+    created_at: datetime
+    record: Record = Record()
+    rev: int = 0
+
+    def __post_init__(self) -> None:
+        for field, valid, rule in (
+            ("vendor_id", _VENDOR_ID.fullmatch(self.vendor_id), "must be 1 to 64 of A-Z a-z 0-9 _ -"),
+            (
+                "name",
+                0 < len(self.name) <= 100 and self.name.isprintable(),
+                "must be 1 to 100 printable characters",
+            ),
+            (
+                "base_price_per_hour",
+                0 < self.base_price_per_hour <= MAX_PRICE,
+                "must be above 0 and at most a million dollars",
+            ),
+            ("reliability_score", 0 <= self.reliability_score <= 1, "must be between 0 and 1"),
+            ("reliability_prior", 0 <= self.reliability_prior <= 1, "must be between 0 and 1"),
+            (
+                "supported_gpu_types",
+                0 < len(self.supported_gpu_types) <= 64
+                and all(map(_GPU_TYPE.fullmatch, self.supported_gpu_types)),
+                "must be 1 to 64 names, each 1 to 64 of A-Z a-z 0-9 _ . -",
+            ),
+            (
+                "pay_to",
+                self.pay_to is None or _ADDRESS.fullmatch(self.pay_to),
+                "must be an address: 0x and 40 hex digits",
+            ),
+            ("secret_ref", _SECRET_REF.fullmatch(self.secret_ref), "must be the name of an environment variable"),
+        ):
+            if not valid:
+                raise InvalidVendor(field, rule)
+        if problem := _endpoint_problem(self.endpoint):
+            raise InvalidVendor("endpoint", problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """An offer to run a job: `price` in micro-dollars for the whole of it, `eta_minutes` None where not said."""
+
+    template_id: str
+    price: int
+    currency: Literal["USD", "USDC"]
+    eta_minutes: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """The vendor has the job. `status` is its own word for it, "" where it gave none.
+
+    `paid` is true when a payment was sent for it. `receipt` is then the settlement that the vendor showed, or
+    None, with the reason in `receipt_problem`: a job without a receipt is not a payment that did not happen.
+    """
+
+    vendor_job_id: str
+    status: str
+    paid: bool
+    receipt: Receipt | None = None
+    receipt_problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The vendor refused after a payment was sent.
+
+    The authorization can still be cashed until it expires, and was if there is a `receipt`: this frees no money.
+    """
+
+    reason: str
+    status: int
+    receipt: Receipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """How a job is doing. `progress` 0..100, `cost_so_far` in micro-dollars.
+
+    `logs` are all lines so far, oldest first, so that their index tells which were seen before.
+    """
+
+    status: JobState
+    progress: float
+    logs: tuple[str, ...]
+    remaining_minutes: float | None
+    cost_so_far: int | None
+    metrics: dict[str, float | str] | None
+    artifact_url: str | None
+    error_message: str | None
+
+
+def _endpoint_problem(endpoint: str) -> str | None:
+    """Why bearer tokens and payments must not be sent to `endpoint`, if so."""
+    if len(endpoint) > _MAX_URL or not _URL_TEXT.fullmatch(endpoint):
+        return f"must be a URL of at most {_MAX_URL} ASCII characters without blanks"
+    try:
+        url = urlsplit(endpoint)
+        host, _ = url.hostname or "", url.port
+    except ValueError:
+        return "must be a URL with a valid host and port"
+    if url.scheme not in ("http", "https") or not (":" in host or _HOST_NAME.fullmatch(host)):
+        return "must be an http or https URL with a host"
+    if "@" in url.netloc or "?" in endpoint or "#" in endpoint:
+        return "must have no user, query or fragment: calls are made below its path"
+    if url.scheme == "http" and not _is_this_machine(host):
+        return "must be https: over http anyone on the way could read the token and cash the payment"
+    return None
+
+
+def _is_this_machine(host: str) -> bool:
+    """The only place where plain http may carry a payment (x402's client holds to the same)."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
