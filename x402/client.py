@@ -10,13 +10,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from typing import Final, NoReturn
 
 import httpx
 
 from x402.errors import EncodedResponse, InsecureTransport, RedirectRefused, ResponseTooLarge
-from x402.negotiation import clock_skew, read_challenge
+from x402.negotiation import read_challenge
 from x402.wire import Challenge, PaymentHeader
 
 __all__ = ["BoundedTransport", "PaymentAuth"]
@@ -90,7 +92,7 @@ class PaymentAuth(httpx.Auth):
 
     async def _challenge(self, response: httpx.Response) -> Challenge:
         body = await response.aread()
-        skew = clock_skew(response.headers, self._clock())
+        skew = _clock_skew(response, self._clock())
         if skew is not None and abs(skew) > _WARN_SKEW:
             _log.warning("the clock of %s differs from ours by %.0f s", response.url.host, skew)
         return read_challenge(response.headers, body, body_terms=self._body_terms)
@@ -156,6 +158,15 @@ class _BoundedStream(httpx.AsyncByteStream):
 
     async def aclose(self) -> None:
         await self._stream.aclose()
+
+
+def _clock_skew(response: httpx.Response, now: float) -> float | None:
+    """By how many seconds the server's clock is ahead of ours, from its `Date`; None when it does not say."""
+    try:
+        date = parsedate_to_datetime(response.headers.get("Date", ""))
+    except ValueError:
+        return None
+    return date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
 
 
 def _too_large(request: httpx.Request, limit: int) -> NoReturn:

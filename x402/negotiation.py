@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from x402.codec import Json, JsonObject, decode_header, integer_field, parse_object
@@ -35,7 +33,6 @@ __all__ = [
     "BACKDATE",
     "UnsignedPayment",
     "build_payment",
-    "clock_skew",
     "read_challenge",
     "read_receipt",
     "rejection_reason",
@@ -177,15 +174,6 @@ def rejection_reason(headers: Mapping[str, str], body: bytes) -> str:
     except X402Error:
         reason = None
     return reason or "no reason given"
-
-
-def clock_skew(headers: Mapping[str, str], now: float) -> float | None:
-    """By how many seconds the server's clock is ahead of ours, from its `Date`; None when it does not say."""
-    try:
-        date = parsedate_to_datetime(header_in(headers, "Date") or "")
-    except ValueError:
-        return None
-    return date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
 
 
 def _version(message: JsonObject, default: int | None = None) -> int:
