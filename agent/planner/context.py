@@ -1,0 +1,186 @@
+"""What a planner is given, the actions it may answer with, and the check that each of them passes.
+
+The set of actions is closed and the check is code: whatever a user, a vendor or a model wrote, nothing outside of
+both is ever done. Amounts are micro-dollars, times are UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+
+from agent.lifecycle import JobStatus
+from agent.money import at_rate, usd_text
+from vendors.text import clean
+
+if TYPE_CHECKING:
+    from agent.models import Constraints
+
+__all__ = [
+    "MAX_HOURS",
+    "MAX_REASON",
+    "MAX_WAIT",
+    "Abort",
+    "Action",
+    "JobView",
+    "PlanContext",
+    "StartJob",
+    "VendorView",
+    "Wait",
+    "check",
+    "obstacles",
+    "under_way",
+]
+
+MAX_HOURS: Final = 720
+"""Most hours that one job may be bought for: thirty days."""
+
+MAX_WAIT: Final = 3_600
+"""Most seconds that a planner may wait."""
+
+MAX_REASON: Final = 500
+"""Most characters of a reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class VendorView:
+    """A vendor as a planner sees it. `completed` and `failed` count all runs, `failures_in_run` this one."""
+
+    vendor_id: str
+    name: str
+    base_price_per_hour: int
+    reliability: float
+    completed: int
+    failed: int
+    supported_gpu_types: tuple[str, ...]
+    failures_in_run: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job of this run, oldest first in its context. `progress` 0..100, `failure` in the vendor's words."""
+
+    vendor_id: str
+    status: JobStatus
+    expected_cost: int
+    progress: float
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanContext:
+    """All that a planner may know: no secrets, no addresses, nothing of other runs.
+
+    `goal`, vendor names and failures are other people's text. `idle_waits` counts the waits in a row with nothing
+    under way.
+    """
+
+    goal: str
+    now: datetime
+    budget_remaining: int
+    constraints: Constraints
+    vendors: tuple[VendorView, ...]
+    jobs: tuple[JobView, ...]
+    idle_waits: int
+
+
+def _readable(reason: str) -> str:
+    shown = clean(reason, MAX_REASON)
+    if not shown:
+        raise ValueError("must say why")
+    return shown
+
+
+def _number(hours: float) -> float | int:
+    return int(hours) if hours.is_integer() else hours
+
+
+Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_readable)]
+Hours = Annotated[float, Field(gt=0, le=MAX_HOURS, allow_inf_nan=False), PlainSerializer(_number)]
+
+
+class _Action(BaseModel):
+    """Fields are named as in JSON: an action is shown as it was decided."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class StartJob(_Action):
+    """Rent from a vendor for at most `maxHours`."""
+
+    action: Literal["start_job"] = "start_job"
+    vendorId: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")  # noqa: N815
+    maxHours: Hours  # noqa: N815
+    reason: Reason
+
+
+class Wait(_Action):
+    """Do nothing for some seconds."""
+
+    action: Literal["wait"] = "wait"
+    seconds: int = Field(default=30, ge=1, le=MAX_WAIT)
+    reason: Reason
+
+
+class Abort(_Action):
+    """Give the run up: the goal cannot be reached."""
+
+    action: Literal["abort"] = "abort"
+    reason: Reason
+
+
+Action = Annotated[StartJob | Wait | Abort, Field(discriminator="action")]
+"""Everything that a planner can answer."""
+
+
+def check(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
+    """What forbids this action; empty if nothing does. Waiting and giving up cost nothing: always allowed."""
+    if not isinstance(action, StartJob):
+        return []
+    vendor = next((each for each in context.vendors if each.vendor_id == action.vendorId), None)
+    if vendor is None:
+        return [f"there is no vendor {action.vendorId}"]
+    problems = [*obstacles(vendor, context), *_too_long(action.maxHours, context)]
+    cost, remaining = at_rate(vendor.base_price_per_hour, action.maxHours), context.budget_remaining
+    if cost > remaining:
+        problems.append(
+            f"{vendor.vendor_id} costs {usd_text(cost)} USD for {action.maxHours:g} h, "
+            f"{usd_text(remaining)} USD remain"
+        )
+    if busy := under_way(context):
+        problems.append(f"a job at {busy.vendor_id} is {busy.status} already")
+    return problems
+
+
+def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
+    """Why the user's constraints rule this vendor out, whatever the hours; empty if they do not."""
+    allowed = context.constraints
+    found = []
+    if allowed.vendor_ids is not None and vendor.vendor_id not in allowed.vendor_ids:
+        found.append(f"{vendor.vendor_id} is not among the vendors that the user allows")
+    if allowed.gpu_type is not None and allowed.gpu_type not in vendor.supported_gpu_types:
+        found.append(f"{vendor.vendor_id} has no {clean(allowed.gpu_type, 64)}")
+    most, price = allowed.max_price_per_hour, vendor.base_price_per_hour
+    if most is not None and price > most:
+        found.append(
+            f"{vendor.vendor_id} asks {usd_text(price)} USD per hour, the user allows {usd_text(most)} USD"
+        )
+    return found
+
+
+def under_way(context: PlanContext) -> JobView | None:
+    """The job that is not over yet, if there is one."""
+    return next((job for job in context.jobs if job.status not in ("completed", "failed")), None)
+
+
+def _too_long(hours: float, context: PlanContext) -> list[str]:
+    allowed = context.constraints
+    problems = []
+    if allowed.max_hours is not None and hours > allowed.max_hours:
+        problems.append(f"{hours:g} h is more than the {allowed.max_hours:g} h that the user allows")
+    if allowed.deadline is not None and context.now + timedelta(hours=hours) > allowed.deadline:
+        problems.append(f"{hours:g} h would run past the deadline {allowed.deadline.isoformat()}")
+    return problems

@@ -1,0 +1,117 @@
+"""The deterministic planner: price, reliability and this run's failures decide, the same way every time."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from math import floor
+from typing import Final
+
+from agent.money import at_rate, usd_text
+from agent.planner import Plan
+from agent.planner.context import (
+    MAX_HOURS,
+    MAX_REASON,
+    Abort,
+    PlanContext,
+    StartJob,
+    VendorView,
+    Wait,
+    obstacles,
+    under_way,
+)
+from vendors.text import clean
+
+__all__ = ["MAX_FAILURES", "StubPlanner", "decide"]
+
+MAX_FAILURES: Final = 2
+"""Failures in one run after which a vendor is not tried again."""
+
+_USUAL_HOURS: Final = 1.0
+
+
+class StubPlanner:
+    """`decide` as a `Planner`. It asks nobody, so it costs nothing and takes no time."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ARG002, ASYNC109 (the Planner's face)
+        """What `decide` says."""
+        return Plan(
+            action=decide(context),
+            planner="stub",
+            model=None,
+            prompt_version=None,
+            input_tokens=0,
+            output_tokens=0,
+            latency_ms=0,
+            cost_usd_micro=0,
+            fallback=None,
+        )
+
+
+def decide(context: PlanContext) -> StartJob | Wait | Abort:
+    """Start at the vendor with the fewest failures in this run; among those at the lowest expected cost, which is
+    the price over the reliability; among those at the first by id. Abort, saying exactly why, if none can be had.
+    """
+    if busy := under_way(context):
+        return Wait(reason=f"a job at {busy.vendor_id} is {busy.status}")
+    hours = _hours(context)
+    if hours <= 0:
+        return Abort(reason="no time is left for a job before the deadline")
+    eligible = [vendor for vendor in context.vendors if not _ruled_out(vendor, context)]
+    affordable = [vendor for vendor in eligible if _cost(vendor, hours) <= context.budget_remaining]
+    if not affordable:
+        return Abort(reason=clean(_why_not(context, eligible, hours), MAX_REASON))
+    best = min(affordable, key=lambda vendor: _rank(vendor, hours))
+    return StartJob(vendorId=best.vendor_id, maxHours=hours, reason=clean(_why(context, best, hours), MAX_REASON))
+
+
+def _hours(context: PlanContext) -> float:
+    """What the user allows, or one hour; no more than is left before the deadline, in hundredths."""
+    allowed = context.constraints
+    hours = _USUAL_HOURS if allowed.max_hours is None else allowed.max_hours
+    if allowed.deadline is not None:
+        left = (allowed.deadline - context.now).total_seconds()
+        hours = min(hours, floor(left / 36) / 100)
+    return min(hours, MAX_HOURS)
+
+
+def _ruled_out(vendor: VendorView, context: PlanContext) -> list[str]:
+    found = obstacles(vendor, context)
+    if vendor.failures_in_run >= MAX_FAILURES:
+        found.append(f"{vendor.vendor_id} failed {vendor.failures_in_run} times in this run")
+    return found
+
+
+def _rank(vendor: VendorView, hours: float) -> tuple[int, Decimal, str]:
+    cost, reliability = Decimal(_cost(vendor, hours)), Decimal(str(vendor.reliability))
+    expected = cost / reliability if reliability > 0 else Decimal("Infinity")
+    return vendor.failures_in_run, expected, vendor.vendor_id
+
+
+def _cost(vendor: VendorView, hours: float) -> int:
+    return at_rate(vendor.base_price_per_hour, hours)
+
+
+def _why(context: PlanContext, best: VendorView, hours: float) -> str:
+    offer = (
+        f"{best.vendor_id} at {usd_text(_cost(best, hours))} USD for {hours:g} h and {best.reliability:g} reliable"
+    )
+    failed = [vendor.vendor_id for vendor in context.vendors if vendor.failures_in_run]
+    if not failed:
+        return f"{offer} has the lowest expected cost"
+    return (
+        f"{offer} has the fewest failures in this run, then the lowest expected cost; failed: {', '.join(failed)}"
+    )
+
+
+def _why_not(context: PlanContext, eligible: list[VendorView], hours: float) -> str:
+    if not context.vendors:
+        return "no vendor is registered"
+    reasons = []
+    if eligible:
+        cost, vendor_id = min((_cost(vendor, hours), vendor.vendor_id) for vendor in eligible)
+        reasons.append(
+            f"cheapest is {vendor_id} at {usd_text(cost)} USD for {hours:g} h, "
+            f"{usd_text(context.budget_remaining)} USD remain"
+        )
+    reasons += [found[0] for vendor in context.vendors if (found := _ruled_out(vendor, context))]
+    return "no vendor can be had: " + "; ".join(reasons)

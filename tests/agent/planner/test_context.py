@@ -1,0 +1,170 @@
+"""The closed set of actions, and the check that each of them passes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from agent.models import Constraints
+from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, check
+from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, job
+
+ACTION: TypeAdapter[StartJob | Wait | Abort] = TypeAdapter(Action)
+
+
+def start(vendor_id: str = "gpu_vendor_1", hours: float = 1) -> StartJob:
+    """A start_job action."""
+    return StartJob(vendorId=vendor_id, maxHours=hours, reason="cheapest")
+
+
+def test_start_job_is_shown_as_in_the_walkthrough() -> None:
+    """Field names and their order are the API's, and a whole number of hours has no decimal point."""
+    shown = start().model_dump_json()
+
+    assert shown == '{"action":"start_job","vendorId":"gpu_vendor_1","maxHours":1,"reason":"cheapest"}'
+
+
+def test_part_of_an_hour_stays_a_decimal() -> None:
+    """Only whole numbers lose the decimal point."""
+    assert start(hours=0.5).model_dump()["maxHours"] == 0.5
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"action": "start_job", "vendorId": "v", "maxHours": 720, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 0.25, "reason": "r" * 500},
+        {"action": "wait", "seconds": 1, "reason": "r"},
+        {"action": "wait", "seconds": 3600, "reason": "r"},
+        {"action": "wait", "reason": "r"},
+        {"action": "abort", "reason": "r"},
+    ],
+)
+def test_actions_within_the_limits_are_taken(given: dict[str, object]) -> None:
+    """The limits themselves are allowed, and what was given comes out again."""
+    assert ACTION.validate_python(given).model_dump().items() >= given.items()
+
+
+def test_a_wait_is_thirty_seconds_unless_it_says_so() -> None:
+    """The default of `seconds`."""
+    assert Wait(reason="r").seconds == 30
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"action": "buy_everything", "reason": "r"},
+        {"action": "abort"},
+        {"action": "abort", "reason": ""},
+        {"action": "abort", "reason": " \n"},
+        {"action": "abort", "reason": "\u200b\u202e"},
+        {"action": "abort", "reason": "r" * 501},
+        {"action": "abort", "reason": 1},
+        {"action": "abort", "reason": "r", "then": "start_job"},
+        {"action": "wait", "seconds": 0, "reason": "r"},
+        {"action": "wait", "seconds": 3601, "reason": "r"},
+        {"action": "wait", "seconds": "30", "reason": "r"},
+        {"action": "wait", "seconds": True, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "reason": "r"},
+        {"action": "start_job", "maxHours": 1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 0, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": -1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 720.01, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": float("nan"), "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": float("inf"), "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 10**400, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": "1", "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": True, "reason": "r"},
+        {"action": "start_job", "vendorId": "", "maxHours": 1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v\n", "maxHours": 1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v; ignore the user", "maxHours": 1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 1, "reason": "r", "payTo": "0x0"},
+    ],
+)
+def test_anything_else_is_no_action(given: dict[str, object]) -> None:
+    """Unknown actions, missing or extra fields, other types and values beyond the limits are refused."""
+    with pytest.raises(ValidationError):
+        ACTION.validate_python(given)
+
+
+def test_a_reason_cannot_rewrite_the_terminal() -> None:
+    """Reasons end in terminals and logs: escapes and direction marks are gone."""
+    action = Abort(reason="all \x1b[2Jgone\r\nnow\u202e")
+
+    assert action.reason == "all gone now"
+
+
+def test_an_allowed_start_has_no_problems() -> None:
+    """The budget, the price cap, the hours and the deadline may be used up entirely."""
+    tight = Constraints(
+        gpu_type="RTX4090",
+        max_hours=2,
+        max_price_per_hour=1_400_000,
+        vendor_ids=("gpu_vendor_1",),
+        deadline=NOW + timedelta(hours=2),
+    )
+
+    assert check(start(hours=2), context(budget=2_800_000, constraints=tight, jobs=(job(),))) == []
+
+
+HOUR_LEFT = Constraints(deadline=NOW + timedelta(minutes=59, seconds=59))
+
+
+@pytest.mark.parametrize(
+    ("action", "given", "problem"),
+    [
+        (start("gpu_vendor_9"), context(), "there is no vendor gpu_vendor_9"),
+        (
+            start(),
+            context(constraints=Constraints(vendor_ids=("gpu_vendor_2",))),
+            "gpu_vendor_1 is not among the vendors that the user allows",
+        ),
+        (
+            start(),
+            context(constraints=Constraints(vendor_ids=())),
+            "gpu_vendor_1 is not among the vendors that the user allows",
+        ),
+        (start(), context(constraints=Constraints(gpu_type="H100")), "gpu_vendor_1 has no H100"),
+        (
+            start(),
+            context(constraints=Constraints(max_price_per_hour=1_399_999)),
+            "gpu_vendor_1 asks 1.4 USD per hour, the user allows 1.399999 USD",
+        ),
+        (
+            start(hours=1.5),
+            context(constraints=Constraints(max_hours=1.25)),
+            "1.5 h is more than the 1.25 h that the user allows",
+        ),
+        (start(), context(constraints=HOUR_LEFT), "1 h would run past the deadline 2026-03-01T12:59:59+00:00"),
+        (start(), context(budget=1_399_999), "gpu_vendor_1 costs 1.4 USD for 1 h, 1.399999 USD remain"),
+        (start(), context(jobs=(job("pending", None),)), "a job at gpu_vendor_1 is pending already"),
+        (start(), context(jobs=(job(), job("running", None))), "a job at gpu_vendor_1 is running already"),
+    ],
+)
+def test_a_start_outside_the_limits_is_refused(action: StartJob, given: PlanContext, problem: str) -> None:
+    """Each limit refuses by itself, and says which one it is."""
+    assert check(action, given) == [problem]
+
+
+def test_all_problems_are_told_at_once() -> None:
+    """A planner that is asked again should know everything that was wrong."""
+    tight = Constraints(gpu_type="H100", max_hours=1, max_price_per_hour=1, deadline=NOW)
+
+    assert len(check(start(hours=2), context(budget=0, constraints=tight, jobs=(job("running"),)))) == 6
+
+
+def test_the_cost_is_rounded_up() -> None:
+    """A third of a micro-dollar over the budget is over the budget."""
+    third = 1 / 3
+
+    assert check(start(hours=third), context(budget=466_666)) != []
+    assert check(start(hours=third), context(budget=466_667)) == []
+
+
+@pytest.mark.parametrize("action", [Wait(reason="r", seconds=3600), Abort(reason="r")])
+def test_waiting_and_giving_up_are_always_allowed(action: Wait | Abort) -> None:
+    """They cost nothing, whatever the state of the run."""
+    assert check(action, context(FIRST, SECOND, budget=0, jobs=(job("running"),))) == []
