@@ -25,9 +25,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "tz_aware": True,
     "maxPoolSize": 10,  # per process, and there may be many processes
     "maxIdleTimeMS": 60_000,
-    "serverSelectionTimeoutMS": 4_000,  # a function must answer before its platform gives up
     "connectTimeoutMS": 4_000,
-    "timeoutMS": 10_000,
     "appname": "purser",
 }
 _DUPLICATE_KEY: Final = 11000
@@ -51,9 +49,14 @@ class MongoDatabase:
 
     embedded = False
 
-    def __init__(self, uri: str, name: str) -> None:
-        """No network happens before the first operation."""
+    def __init__(self, uri: str, name: str, patience_ms: int = 8_000) -> None:
+        """No network happens before the first operation.
+
+        `patience_ms`: how long an operation may take, tries included. A function must answer before its
+        platform gives up on it.
+        """
         self._uri = uri
+        self._patience_ms = patience_ms
         self._name = name
         self._client: AsyncMongoClient[Bson] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -61,7 +64,8 @@ class MongoDatabase:
     def _connected(self) -> AsyncMongoClient[Bson]:
         loop = asyncio.get_running_loop()
         if self._client is None or self._loop is not loop:
-            self._client, self._loop = AsyncMongoClient(self._uri, **_OPTIONS), loop
+            client: AsyncMongoClient[Bson] = AsyncMongoClient(self._uri, timeoutMS=self._patience_ms, **_OPTIONS)
+            self._client, self._loop = client, loop
         return self._client
 
     def collection(self, name: str) -> MongoCollection:
@@ -77,6 +81,11 @@ class MongoDatabase:
         """Ask the server whether it is there."""
         with _translated():
             await self._connected().admin.command("ping")
+
+    async def drop(self) -> None:
+        """Delete the whole database. For tests."""
+        with _translated():
+            await self._connected().drop_database(self._name)
 
     async def close(self) -> None:
         """Close the connections of this loop."""

@@ -1,0 +1,111 @@
+"""The real client: what it asks of a server, what becomes of its errors, and which operators it may use."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import gc
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.errors import StoreUnavailable
+from agent.settings import load_settings
+from agent.store import open_database
+from agent.store.mongo import MongoDatabase
+
+SHARED_OPERATORS = {"$set", "$inc", "$or", "$lt", "$lte", "$gte"}
+"""What MongoDB, servers compatible with it and mongomock all do alike."""
+
+
+def test_only_shared_operators_are_used() -> None:
+    """Any MongoDB-compatible server will do."""
+    used = set()
+    for path in (Path(__file__).parents[3] / "agent").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("$"):
+                used.add(node.value)
+
+    assert used == SHARED_OPERATORS
+
+
+async def test_every_collection_asks_for_the_majority() -> None:
+    """Whatever the URI says: acknowledged means journaled by the majority, read means seen by it."""
+    database = MongoDatabase("mongodb://127.0.0.1:1/?w=1&journal=false&readConcernLevel=local", "purser")
+
+    driver = database.collection("runs").driver
+
+    assert driver.write_concern.document == {"w": "majority", "j": True}
+    assert driver.read_concern.document == {"level": "majority"}
+    await database.close()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # the driver drops refused sockets
+async def test_a_server_that_is_away_is_one_typed_error_that_names_no_secret() -> None:
+    """In every operation; the driver's own text, with hosts and users, stays out."""
+    database = MongoDatabase(f"mongodb://user:hunter2@127.0.0.1:{free_port()}/", "purser", patience_ms=20)
+    runs = database.collection("runs")
+
+    errors = await asyncio.gather(
+        database.ping(),
+        database.drop(),
+        runs.find_one({}),
+        runs.find({}, [("_id", 1)], 1),
+        runs.count({}),
+        runs.insert({"_id": 1}),
+        runs.insert_new([{"_id": 1}]),
+        runs.update({}, {"$set": {"a": 1}}),
+        runs.replace({}, {"_id": 1}, upsert=False),
+        runs.delete({}),
+        runs.ensure_index([("a", 1)]),
+        return_exceptions=True,
+    )
+
+    assert {StoreUnavailable} == {type(error) for error in errors}
+    assert not [error for error in errors if "hunter2" in str(error) or "127.0.0.1" in str(error)]
+    await database.close()
+    await database.close()
+    gc.collect()
+
+
+_TWO_LOOPS = """
+import asyncio
+from agent.errors import StoreUnavailable
+from agent.store.mongo import MongoDatabase
+
+database = MongoDatabase("mongodb://127.0.0.1:{port}/", "purser", patience_ms=20)
+
+async def ping():
+    try:
+        await database.ping()
+    except StoreUnavailable:
+        print("typed")
+
+asyncio.run(ping())
+asyncio.run(ping())
+"""
+
+
+def test_the_client_follows_the_event_loop() -> None:
+    """A platform may bring a new loop with each invocation; the driver alone would refuse the second."""
+    script = _TWO_LOOPS.format(port=free_port())
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
+
+    assert done.stdout.split() == ["typed", "typed"]
+
+
+def test_settings_choose_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A URI means a server, none means memory."""
+    assert open_database(load_settings()).embedded
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1")
+    assert not open_database(load_settings()).embedded

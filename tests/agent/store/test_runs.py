@@ -1,0 +1,254 @@
+"""What the core relies on when it stores a run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from bson import ObjectId
+
+from agent import ledger
+from agent.audit import observe, public_observation, verify
+from agent.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound
+from agent.models import Lease, Outbox, Run
+from agent.store.collections import Database
+from agent.store.runs import RunStore
+from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
+
+LATER = NOW + timedelta(minutes=1)
+
+
+@pytest.fixture
+def store(database: Database) -> RunStore:
+    """The store under test."""
+    return RunStore(database)
+
+
+async def claimed(store: RunStore, run: Run | None = None, owner: str = "a") -> Run:
+    run = await store.create(run or a_run())
+    found = await store.claim(run.id, Lease(owner=owner, until=LATER), NOW)
+    assert found is not None
+    return found
+
+
+async def test_a_run_comes_back_as_it_was_stored(store: RunStore) -> None:
+    """Every field, money and times included."""
+    run = observe(a_run(), NOW, "run_started", "Run started", {"nested": [1, 0.5, None, {"a": True}]})
+    job = a_job(run)
+    run = ledger.reserve(run, job, a_reservation())
+    run = ledger.authorize(run, str(job.id), an_authorization())
+
+    assert await store.create(run) == run
+    assert await store.get(run.id) == run
+
+
+async def test_an_unknown_run_is_not_found(store: RunStore) -> None:
+    """By its own error."""
+    with pytest.raises(RunNotFound):
+        await store.get(ObjectId())
+
+
+async def test_the_same_request_makes_one_run(store: RunStore) -> None:
+    """The second time the first run is returned, as it is by then."""
+    run = a_run()
+    await store.create(run)
+    await claimed(store, run)
+
+    again = await store.create(run)
+
+    assert (again.id, again.tick) == (run.id, 1)
+    with pytest.raises(IdempotencyConflict):
+        await store.create(run.model_copy(update={"request_hash": "another"}))
+
+
+async def test_a_lease_is_held_by_one(store: RunStore) -> None:
+    """Until it is over."""
+    run = await claimed(store)
+
+    assert await store.claim(run.id, Lease(owner="b", until=LATER), NOW) is None
+    taken = await store.claim(run.id, Lease(owner="b", until=LATER + timedelta(minutes=1)), LATER)
+    assert taken is not None
+    assert taken.tick == 2
+
+
+async def test_an_ended_run_cannot_be_claimed(store: RunStore) -> None:
+    """There is nothing left to do."""
+    run = await claimed(store)
+    await store.commit(run, run.model_copy(update={"status": "completed", "lease": None}))
+
+    assert await store.claim(run.id, Lease(owner="b", until=LATER), LATER) is None
+
+
+async def test_who_lost_the_lease_writes_nothing(store: RunStore) -> None:
+    """The fence: a worker that slept cannot touch the run any more."""
+    slept = await claimed(store)
+    taken = await store.claim(slept.id, Lease(owner="b", until=LATER + timedelta(minutes=1)), LATER)
+
+    with pytest.raises(LeaseLost):
+        await store.commit(slept, ledger.reserve(slept, a_job(slept), a_reservation()))
+
+    assert await store.get(slept.id) == taken
+
+
+async def test_a_draft_made_from_an_older_state_is_refused(store: RunStore) -> None:
+    """Even by the same owner: a commit whose answer was lost must not be written over."""
+    run = await claimed(store)
+    await store.commit(run, run.model_copy(update={"phase": "planning"}))
+
+    with pytest.raises(LeaseLost):
+        await store.commit(run, run.model_copy(update={"phase": "waiting"}))
+
+    assert (await store.get(run.id)).phase == "planning"
+
+
+async def test_books_that_do_not_balance_are_not_written(store: RunStore) -> None:
+    """Whatever else went wrong."""
+    run = await claimed(store)
+
+    with pytest.raises(LedgerRefused):
+        await store.commit(run, run.model_copy(update={"budget_spent": 1}))
+
+    assert await store.get(run.id) == run
+
+
+async def test_a_released_run_cannot_be_written(store: RunStore) -> None:
+    """A commit needs a lease."""
+    run = await claimed(store)
+    released = await store.commit(run, run.model_copy(update={"lease": None}))
+
+    with pytest.raises(LeaseLost):
+        await store.commit(released, released)
+
+
+async def test_a_cancel_request_survives_the_tick_under_way(store: RunStore) -> None:
+    """It is set from outside and is never written over; the tick sees it with its next commit."""
+    run = await claimed(store)
+    await store.request_cancel(run.id)
+
+    after = await store.commit(run, run.model_copy(update={"phase": "planning"}))
+
+    assert after.cancel_requested
+    assert [run.id] == [each.id for each in await store.due(NOW - timedelta(days=1), 10)]
+
+
+async def test_cancelling_what_has_ended_changes_nothing(store: RunStore) -> None:
+    """And what is not there is not found."""
+    run = await claimed(store)
+    await store.commit(run, run.model_copy(update={"status": "completed", "lease": None}))
+
+    assert not (await store.request_cancel(run.id)).cancel_requested
+    with pytest.raises(RunNotFound):
+        await store.request_cancel(ObjectId())
+
+
+async def told(store: RunStore) -> Run:
+    """A run with a job, a payment and three observations, told to the other collections."""
+    run = await claimed(store)
+    draft = run
+    for number in range(3):
+        draft = observe(draft, NOW, "job_log", f"line {number}")
+    job = a_job(run)
+    draft = ledger.authorize(ledger.reserve(draft, job, a_reservation()), str(job.id), an_authorization())
+    after = await store.commit(run, draft)
+    await store.tell(after)
+    return after
+
+
+async def test_telling_twice_or_late_changes_nothing(store: RunStore) -> None:
+    """A crash may repeat it, a sleeper may come back with what is old by now."""
+    old = await told(store)
+    (job,) = old.jobs.values()
+    settled = ledger.settle(old, str(job.id), "0xabc")
+    new = await store.commit(old, settled)
+    await store.tell(new)
+
+    await store.tell(old)
+    await store.tell(new)
+
+    emptied = new.model_copy(update={"outbox": Outbox(), "jobs": {}})
+    assert [each.status for each in await store.payments(emptied)] == ["completed"]
+    assert [each.actual_cost for each in await store.jobs(emptied)] == [1_400_000]
+    assert [each.seq for each in await store.observations(emptied, 10)] == [1, 2, 3]
+
+
+async def test_what_is_not_told_yet_is_seen_all_the_same(store: RunStore) -> None:
+    """Readers look into the outbox: what was committed is never invisible."""
+    run = await claimed(store)
+    job = a_job(run)
+    draft = ledger.reserve(observe(run, NOW, "job_log", "only in the outbox"), job, a_reservation())
+    draft = ledger.authorize(draft, str(job.id), an_authorization())
+    after = await store.commit(run, draft)
+
+    assert [each.content for each in await store.observations(after, 10)] == ["only in the outbox"]
+    assert [job.id] == [each.id for each in await store.jobs(after)]
+    assert [each.status for each in await store.payments(after)] == ["pending"]
+
+
+async def test_an_outbox_is_emptied_only_if_nothing_was_written_since(store: RunStore) -> None:
+    """Else what was committed in between would be lost."""
+    old = await told(store)
+    new = await store.commit(old, observe(old.model_copy(update={"outbox": Outbox()}), NOW, "error", "newer"))
+
+    await store.told(old)
+    assert not (await store.get(old.id)).outbox.empty
+
+    await store.told(new)
+    assert (await store.get(old.id)).outbox.empty
+
+
+async def test_the_trail_is_paged_in_both_directions(store: RunStore) -> None:
+    """The newest by default, then those before or after a number; always oldest first."""
+    run = await claimed(store)
+    draft = run
+    for number in range(1, 11):
+        draft = observe(draft, NOW, "job_log", str(number))
+    run = await store.commit(run, draft)
+    await store.tell(run)
+    run = run.model_copy(update={"outbox": Outbox()})
+
+    async def numbers(limit: int, before: int | None = None, after: int | None = None) -> list[int]:
+        return [each.seq for each in await store.observations(run, limit, before=before, after=after)]
+
+    assert await numbers(3) == [8, 9, 10]
+    assert await numbers(3, before=8) == [5, 6, 7]
+    assert await numbers(3, before=2) == [1]
+    assert await numbers(3, before=1) == []
+    assert await numbers(3, after=0) == [1, 2, 3]
+    assert await numbers(3, after=9) == [10]
+    assert await numbers(3, after=10) == []
+    entries = [public_observation(each) for each in await store.observations(run, 100)]
+    assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
+
+
+async def test_runs_are_paged_newest_first_and_narrowed(store: RunStore) -> None:
+    """Each run on one page, also among those made in the same millisecond."""
+    made = [a_run(created_at=NOW + timedelta(seconds=number // 2)) for number in range(6)]
+    for number, run in enumerate(made):
+        await store.create(run.model_copy(update={"user_id": f"u{number % 2}"}))
+
+    seen: list[Run] = []
+    while page := await store.page(4, older_than=(seen[-1].created_at, seen[-1].id) if seen else None):
+        seen += page
+
+    assert sorted((run.created_at, run.id) for run in made) == [(run.created_at, run.id) for run in reversed(seen)]
+    assert len(await store.page(10, user_id="u1")) == 3
+    assert await store.page(10, user_id="u1", status="failed") == []
+
+
+async def test_due_runs_come_in_the_order_of_their_waiting(store: RunStore) -> None:
+    """Those that are not due or have ended do not come."""
+    second = await store.create(a_run(next_tick_at=NOW))
+    first = await store.create(a_run(next_tick_at=NOW - timedelta(seconds=5)))
+    await store.create(a_run(next_tick_at=LATER))
+    await store.create(a_run(next_tick_at=NOW, status="failed"))
+
+    assert [first.id, second.id] == [run.id for run in await store.due(NOW, 10)]
+    assert [first.id] == [run.id for run in await store.due(NOW, 1)]
+    assert await store.count("running") == 3
+
+
+async def test_making_the_indexes_can_be_repeated(store: RunStore) -> None:
+    """`purser init` may run with every deployment."""
+    await store.init()
+    await store.init()
+    await told(store)
