@@ -22,12 +22,17 @@ from x402.negotiation import read_receipt, rejection_reason
 from x402.wire import Receipt
 
 __all__ = [
+    "MAX_BACKOFF",
     "Call",
     "read_quote",
     "read_report",
     "read_submission",
+    "wait_before_retry",
     "without_answer",
 ]
+
+MAX_BACKOFF: Final = 0.3
+"""Most seconds between two tries, unless the vendor asks for another wait. Longer ones are for a later tick."""
 
 _T = TypeVar("_T")
 
@@ -125,6 +130,16 @@ def without_answer(
     return VendorUnavailable(vendor.vendor_id, happened, call.later)
 
 
+def wait_before_retry(exc: Exception, left: float) -> bool | float:
+    """Whether to repeat an idempotent call: True after the usual backoff, a number after so many seconds.
+
+    False where it would not help, or where the next try could not begin in the `left` seconds.
+    """
+    if not isinstance(exc, VendorUnavailable) or left <= max(exc.retry_after or 0, MAX_BACKOFF):
+        return False
+    return exc.retry_after or True
+
+
 def _read(vendor: Vendor, call: Call, response: httpx.Response, reader: Callable[[bytes], _T]) -> _T:
     """What an unpaid call answered."""
     if not response.is_success:
@@ -194,7 +209,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 def _trouble(call: Call, exc: Exception) -> str:
     """What happened to a call without an answer. Quotes the far end only where no secret of ours can be in it."""
-    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout):
+    if isinstance(exc, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
         return f"could not be reached for {call.value} ({clean(str(exc), _MAX_TROUBLE) or 'timed out'})"
     if isinstance(exc, httpx.TimeoutException | TimeoutError):
         return f"gave no answer to {call.value} in time"

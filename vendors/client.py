@@ -16,8 +16,16 @@ from typing import Final, TypeVar
 import httpx
 import stamina
 
-from vendors.answers import Call, read_quote, read_report, read_submission, without_answer
-from vendors.errors import InvalidVendor, VendorUnavailable
+from vendors.answers import (
+    MAX_BACKOFF,
+    Call,
+    read_quote,
+    read_report,
+    read_submission,
+    wait_before_retry,
+    without_answer,
+)
+from vendors.errors import InvalidVendor
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
@@ -31,8 +39,6 @@ MAX_BODY: Final = 1024 * 1024
 _T = TypeVar("_T")
 
 _ATTEMPTS: Final = 3
-_FIRST_WAIT: Final = 0.1
-_LONGEST_WAIT: Final = 1.0
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 _OF_THE_VENDOR: Final = (httpx.HTTPError, MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion)
@@ -120,12 +126,12 @@ class VendorClient:
         clock = asyncio.get_running_loop().time
         until = clock() + within
         async for attempt in stamina.retry_context(
-            on=lambda exc: _wait_before_retry(exc, until - clock()),
+            on=lambda exc: wait_before_retry(exc, until - clock()),
             attempts=_ATTEMPTS,
-            timeout=None,
-            wait_initial=_FIRST_WAIT,
-            wait_max=_LONGEST_WAIT,
-            wait_jitter=_FIRST_WAIT,
+            timeout=None,  # the hook above knows the deadline, and does not wait for what cannot be in time
+            wait_initial=MAX_BACKOFF / 3,
+            wait_jitter=MAX_BACKOFF / 3,
+            wait_max=MAX_BACKOFF,
         ):
             with attempt:
                 request = self._request(vendor, call, within / 2, content=content, params=params)
@@ -195,16 +201,6 @@ class VendorClient:
                 f"names {vendor.secret_ref}, which holds no token: 1 to 4096 visible ASCII characters",
             )
         return token
-
-
-def _wait_before_retry(exc: Exception, left: float) -> bool | float:
-    """Whether to try again: True after the usual backoff, a number after so many seconds, False not at all.
-
-    A try that could not begin in the `left` seconds is not waited for: the caller has better uses for them.
-    """
-    if not isinstance(exc, VendorUnavailable) or left <= max(exc.retry_after or 0, _LONGEST_WAIT):
-        return False
-    return exc.retry_after or True
 
 
 def _json(content: JsonObject) -> bytes:

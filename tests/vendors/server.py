@@ -68,6 +68,7 @@ class ScriptedVendor:
 
     replies: deque[Reply] = field(default_factory=deque)
     seen: list[Seen] = field(default_factory=list)
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
     _server: asyncio.Server | None = None
@@ -101,9 +102,10 @@ class ScriptedVendor:
         self._tasks.add(task)
         try:
             self.seen.append(await _request(reader))
+            self.asked.set()
             await _answer(self.replies.popleft() if len(self.replies) > 1 else self.replies[0], writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the client has seen enough
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has seen enough, or the test is over
         finally:
             self._tasks.discard(task)
             writer.close()
