@@ -1,0 +1,199 @@
+"""A stage for runs: the real core, the real mock vendors with their journal, a virtual clock, nothing faked between.
+
+Vendors are reached through ASGI in this process, so a test decides when time passes and nothing else takes any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+import httpx
+from bson import ObjectId
+
+from agent.audit import public_observation, verify
+from agent.models import Constraints, Job, Observation, Payment, Run
+from agent.planner import Planner
+from agent.planner.stub import StubPlanner
+from agent.runs import Order, start
+from agent.services import Services
+from agent.settings import MOCK_SECRET, Settings
+from agent.store.collections import Database
+from agent.store.embedded import EmbeddedDatabase
+from agent.store.runs import RunStore
+from agent.store.vendors import VendorStore
+from agent.tick import TickResult, tick
+from agent.wallet import Wallet
+from agent.world import World
+from gpu_vendor_mock.app import create_app
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
+from gpu_vendor_mock.dropping import ConnectionDropped
+from gpu_vendor_mock.faults import parse_faults
+from gpu_vendor_mock.settings import Settings as VendorSettings
+from vendors.client import VendorClient
+from vendors.models import Vendor
+from x402.client import BoundedTransport
+
+KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
+"""A published test key: never fund it."""
+
+START = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
+
+
+@dataclass
+class Clock:
+    """Time as the test tells it."""
+
+    now: datetime = START
+
+    def pass_(self, seconds: float) -> None:
+        """Let time go by."""
+        self.now += timedelta(seconds=seconds)
+
+    def unix(self) -> float:
+        """The vendors' view of the same clock."""
+        return self.now.timestamp()
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """Vendors in this process. A dropped connection is what httpx would make of it."""
+
+    def __init__(self, app: Callable[..., object]) -> None:
+        """`app`: the vendors."""
+        self._inner = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # Starlette is an ASGI app
+        self.lost: Callable[[httpx.Request], bool] = lambda request: False
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry the request out; an answer that `lost` picks never arrives."""
+        try:
+            response = await self._inner.handle_async_request(request)
+        except ConnectionDropped as exc:
+            raise httpx.ReadError("connection closed") from exc
+        if self.lost(request):
+            raise httpx.ReadTimeout("the answer was lost", request=request)
+        return response
+
+
+@dataclass
+class Stage:
+    """Everything a run meets."""
+
+    services: Services
+    clock: Clock
+    transport: InProcess
+    vendor_http: httpx.AsyncClient
+    database: Database = field(repr=False)
+
+    async def start(self, budget: int = 5_000_000, **constraints: object) -> Run:
+        """A new run."""
+        order = Order("u1", "Fine-tune tiny-llm", budget, Constraints.model_validate(constraints))
+        return await start(self.services.runs, self.services.world, order, None)
+
+    async def tick(self, run: Run) -> TickResult:
+        """One tick, now."""
+        return await tick(self.services, run.id)
+
+    async def finish(self, run: Run, limit: int = 200) -> Run:
+        """Tick whenever the run asks for it until it has ended."""
+        for _ in range(limit):
+            run = (await self.tick(run)).run
+            await self.check(run)
+            if run.next_tick_at is None:
+                return run
+            self.clock.now = max(self.clock.now, run.next_tick_at)
+        raise AssertionError(f"the run did not end: {run.status} {run.phase} {run.reservations}")
+
+    async def check(self, run: Run) -> None:
+        """What holds at any time: the books balance, the chain verifies, no more was spent than the vendors saw."""
+        run = await self.services.runs.get(run.id)
+        assert run.budget_total == run.budget_remaining + run.budget_reserved + run.budget_spent
+        entries = [public_observation(each) for each in await self.trail(run)]
+        assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
+        moved = sum(each["amount"] for each in (await self.journal())["settlements"])
+        assert moved <= run.budget_spent + run.budget_reserved
+
+    async def journal(self) -> dict[str, list[dict[str, object]]]:
+        """The vendors' own record: what really happened."""
+        answer = await self.vendor_http.get("/journal")
+        found: dict[str, list[dict[str, object]]] = answer.json()
+        return found
+
+    async def trail(self, run: Run) -> list[Observation]:
+        """The run's whole audit trail."""
+        run = await self.services.runs.get(run.id)
+        return await self.services.runs.observations(run, 10_000)
+
+    async def jobs(self, run: Run) -> list[Job]:
+        """The run's jobs."""
+        return await self.services.runs.jobs(await self.services.runs.get(run.id))
+
+    async def payments(self, run: Run) -> list[Payment]:
+        """The run's payments."""
+        return await self.services.runs.payments(await self.services.runs.get(run.id))
+
+
+def personas() -> tuple[Persona, ...]:
+    """The two vendors of the demo."""
+    return DEFAULT_CATALOG
+
+
+async def a_stage(
+    faults: str = "",
+    *,
+    vendors: tuple[Persona, ...] = DEFAULT_CATALOG,
+    planner: Planner | None = None,
+    pinned: bool = True,
+    epoch_seconds: float = 10,
+    **settings: object,
+) -> Stage:
+    """A stage with these vendors registered, failing as `faults` says."""
+    clock = Clock()
+    ids = count(1)
+    app = create_app(
+        VendorSettings(faults=parse_faults(faults), mock_vendors=vendors, epoch_seconds=epoch_seconds),
+        clock=clock.unix,
+        new_id=lambda: f"{next(ids):016x}",
+    )
+    run_ids, tokens = count(1), count(1)
+    world = World(
+        now=lambda: clock.now,
+        monotonic=clock.unix,
+        new_id=lambda: ObjectId(f"{next(run_ids):024x}"),
+        new_token=lambda: f"tick-{next(tokens)}",
+    )
+    transport = InProcess(app)
+    http = httpx.AsyncClient(transport=BoundedTransport(transport))
+    database = EmbeddedDatabase()
+    our_settings = Settings.model_validate({"x402_private_key": KEY, **settings})
+    services = Services(
+        settings=our_settings,
+        world=world,
+        runs=RunStore(database),
+        vendors=VendorStore(database),
+        http=http,
+        client=VendorClient(http, our_settings.vendor_secret),
+        planner=planner or StubPlanner(),
+        wallet=Wallet(KEY),
+    )
+    for persona in vendors:
+        await services.vendors.add(_registered(persona, pinned=pinned))
+    headers = {"Authorization": f"Bearer {MOCK_SECRET}"}
+    vendor_http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
+    return Stage(services, clock, transport, vendor_http, database)
+
+
+def _registered(persona: Persona, *, pinned: bool) -> Vendor:
+    return Vendor(
+        vendor_id=persona.vendor_id,
+        name=persona.name,
+        endpoint="http://127.0.0.1:4001",
+        base_price_per_hour=persona.base_price_per_hour,
+        reliability_score=persona.reliability_score,
+        reliability_prior=persona.reliability_score,
+        supported_gpu_types=persona.supported_gpu_types,
+        pay_to=persona.pay_to if pinned else None,
+        secret_ref="GPU_VENDOR_SECRET",
+        created_at=START,
+    )
