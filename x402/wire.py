@@ -41,7 +41,7 @@ PAYMENT_IDENTIFIER: Final = "payment-identifier"
 """The extension that carries an idempotency id (`specs/extensions/payment_identifier.md`)."""
 
 _NONCE: Final = re.compile(r"0x[0-9a-fA-F]{64}")
-_SIGNATURE: Final = re.compile(r"0x(?:[0-9a-fA-F]{2}){0,4096}")
+_SIGNATURE: Final = re.compile(r"0x[0-9a-fA-F]{0,8192}")
 _TRANSACTION: Final = re.compile(r"[\x21-\x7e]{0,256}")
 _PAYMENT_ID: Final = re.compile(r"[A-Za-z0-9_-]{16,128}")
 
@@ -165,8 +165,8 @@ class Payment:
             raise ValueError("version must be 1 or 2")
         if (self.accepted is None) != (self.version == 1):
             raise ValueError("accepted belongs to version 2, and must be there")
-        if not _SIGNATURE.fullmatch(self.signature):
-            raise ValueError("signature is not hex")
+        if len(self.signature) % 2 or not _SIGNATURE.fullmatch(self.signature):
+            raise ValueError("signature is not 0x and at most 4096 bytes of hex")
 
     @property
     def payment_id(self) -> str | None:
