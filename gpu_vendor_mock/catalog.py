@@ -53,9 +53,7 @@ class Persona:
 
 DEFAULT_CATALOG: Final = (
     Persona("gpu_vendor_1", "Alpha GPU", 1_400_000, 0.9, ("A100", "RTX4090"), GPU_VENDOR_1_PAY_TO),
-    Persona(
-        "gpu_vendor_2", "Beta Compute", 1_800_000, 0.95, ("A100", "H100", "RTX4090"), GPU_VENDOR_2_PAY_TO
-    ),
+    Persona("gpu_vendor_2", "Beta Compute", 1_800_000, 0.95, ("A100", "H100", "RTX4090"), GPU_VENDOR_2_PAY_TO),
 )
 
 

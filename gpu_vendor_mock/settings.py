@@ -7,11 +7,10 @@ from typing import Annotated, Final, Self
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from x402.networks import assets_of
-
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.faults import Fault, FaultName, parse_faults
+from x402.networks import default_asset
 
 __all__ = ["LOCAL_SECRET", "Settings", "load_settings"]
 
@@ -63,7 +62,7 @@ class Settings(BaseSettings):
     @field_validator("x402_network")
     @classmethod
     def _network_is_known(cls, network: str) -> str:
-        if not assets_of(network):
+        if default_asset(network) is None:
             raise ValueError(f"no asset is known on {network!r}; use a CAIP-2 id such as eip155:84532")
         return network
 

@@ -102,9 +102,7 @@ class Training:
     def _losses(self, epoch: int) -> tuple[float, float]:
         """Training and validation loss at the end of `epoch`."""
         noise = random.Random(f"{self.seed}:{epoch}")
-        loss = (
-            _FLOOR_LOSS + (_START_LOSS - _FLOOR_LOSS) * math.exp(-_DECAY * epoch) + noise.uniform(-0.02, 0.02)
-        )
+        loss = _FLOOR_LOSS + (_START_LOSS - _FLOOR_LOSS) * math.exp(-_DECAY * epoch) + noise.uniform(-0.02, 0.02)
         return round(loss, 4), round(loss * noise.uniform(1.03, 1.08), 4)
 
     def _metrics(self) -> dict[str, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from eth_utils.address import to_checksum_address
 
 from gpu_vendor_mock.catalog import (
     DEFAULT_CATALOG,
@@ -15,7 +16,6 @@ from gpu_vendor_mock.catalog import (
     parse_catalog,
 )
 from gpu_vendor_mock.errors import BadSetting
-from x402.signers import checksum_address
 
 
 def _entry(**changes: object) -> dict[str, object]:
@@ -31,7 +31,11 @@ def _entry(**changes: object) -> dict[str, object]:
 def test_the_default_vendors_are_those_the_planner_is_measured_against() -> None:
     """The design names their prices and reliability."""
     first, second = DEFAULT_CATALOG
-    assert (first.vendor_id, first.base_price_per_hour, first.reliability_score) == ("gpu_vendor_1", 1_400_000, 0.9)
+    assert (first.vendor_id, first.base_price_per_hour, first.reliability_score) == (
+        "gpu_vendor_1",
+        1_400_000,
+        0.9,
+    )
     assert (second.vendor_id, second.base_price_per_hour, second.reliability_score) == (
         "gpu_vendor_2",
         1_800_000,
@@ -42,7 +46,7 @@ def test_the_default_vendors_are_those_the_planner_is_measured_against() -> None
 @pytest.mark.parametrize("address", [GPU_VENDOR_1_PAY_TO, GPU_VENDOR_2_PAY_TO, WRONG_PAYEE])
 def test_payees_are_checksummed_addresses(address: str) -> None:
     """Wallets refuse an address whose EIP-55 checksum is off."""
-    assert checksum_address(address) == address
+    assert to_checksum_address(address) == address
 
 
 def test_the_payees_differ() -> None:
@@ -52,7 +56,9 @@ def test_the_payees_differ() -> None:
 
 def test_a_catalog_is_read_from_json() -> None:
     """MOCK_VENDORS replaces the default vendors; prices are decimal dollars and exact."""
-    text = json.dumps([_entry(), _entry(vendorId="paid", basePricePerHour=2, payTo=WRONG_PAYEE, reliabilityScore=0.5)])
+    text = json.dumps(
+        [_entry(), _entry(vendorId="paid", basePricePerHour=2, payTo=WRONG_PAYEE, reliabilityScore=0.5)]
+    )
     assert parse_catalog(text) == (
         Persona("cheap", "Cheap GPUs", 250_000, 0.9, ("RTX4090",), None),
         Persona("paid", "Cheap GPUs", 2_000_000, 0.5, ("RTX4090",), WRONG_PAYEE),
@@ -74,7 +80,10 @@ def test_a_vendor_without_a_payee_is_free() -> None:
         (json.dumps([_entry(vendorId="a b")]), "0.vendorId"),
         (json.dumps([_entry(basePricePerHour=0)]), "0.basePricePerHour"),
         (json.dumps([_entry(basePricePerHour=0.0000001)]), "0.basePricePerHour"),
-        ('[{"vendorId":"a","name":"A","basePricePerHour":NaN,"supportedGpuTypes":["A100"]}]', "0.basePricePerHour"),
+        (
+            '[{"vendorId":"a","name":"A","basePricePerHour":NaN,"supportedGpuTypes":["A100"]}]',
+            "0.basePricePerHour",
+        ),
         (json.dumps([_entry(payTo="0x12")]), "0.payTo"),
         (json.dumps([_entry(supportedGpuTypes=[])]), "0.supportedGpuTypes"),
         (json.dumps([_entry(colour="red")]), "0.colour"),

@@ -90,7 +90,9 @@ def test_a_stalled_job_runs_for_ever_without_progress() -> None:
     assert training.at(100_000) == stalled
 
 
-@pytest.mark.parametrize(("fail_at", "stall_at", "status"), [(2, 3, "failed"), (3, 2, "running"), (2, 2, "failed")])
+@pytest.mark.parametrize(
+    ("fail_at", "stall_at", "status"), [(2, 3, "failed"), (3, 2, "running"), (2, 2, "failed")]
+)
 def test_of_a_failure_and_a_stall_the_first_one_happens(fail_at: int, stall_at: int, status: str) -> None:
     """A job that stands still cannot fail later."""
     assert _training(fail_at=fail_at, stall_at=stall_at).at(1_000).status == status

@@ -1,0 +1,60 @@
+"""Serving the mock vendor: a listening socket, one line that says where, and uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import sys
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from gpu_vendor_mock.app import create_app
+from gpu_vendor_mock.dropping import with_abort
+from gpu_vendor_mock.errors import BadSetting
+from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
+
+__all__ = ["DroppingProtocol", "serve"]
+
+
+class DroppingProtocol(H11Protocol):
+    """HTTP/1.1 whose requests can close their connection without an answer. For uvicorn's `http=` option."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Give the app a way to abort this connection."""
+        super().connection_made(transport)
+        self.app = with_abort(self.app, transport.abort)
+
+
+def serve(settings: Settings, host: str, port: int) -> None:
+    """Serve until a signal ends it. Port 0 takes a free one; the line printed to stdout names the address.
+
+    Raises:
+        BadSetting: the address cannot be listened on, or is open to others while the secret is the well-known one.
+    """
+    if settings.gpu_vendor_secret.get_secret_value() == LOCAL_SECRET and not _is_loopback(host):
+        raise BadSetting(f"{host} can be reached by others: set GPU_VENDOR_SECRET to a secret of your own first")
+    try:
+        listening = socket.create_server((host, port))
+    except OSError as exc:
+        raise BadSetting(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+    with listening:
+        vendors = ", ".join(persona.vendor_id for persona in settings.mock_vendors)
+        sys.stdout.write(f"mock vendors at http://{host}:{listening.getsockname()[1]} ({vendors})\n")
+        sys.stdout.flush()
+        config = uvicorn.Config(
+            create_app(settings), http=DroppingProtocol, log_level="warning", access_log=False, lifespan="off"
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            uvicorn.Server(config).run(sockets=[listening])
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

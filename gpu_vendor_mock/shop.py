@@ -1,0 +1,276 @@
+"""Selling GPU time: a quote, an order for it, at most one payment and one job for each order.
+
+An order is one idempotency key at one vendor. Its body and its terms are fixed when the key is first seen; from
+then on everything under that key happens one request at a time, and once money has moved the answer is final.
+What the till has settled and the job it was for are written down without an `await` between them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from gpu_vendor_mock.answer import Answer
+from gpu_vendor_mock.catalog import WRONG_PAYEE, Persona
+from gpu_vendor_mock.dollars import dollars_json, price_of, raised
+from gpu_vendor_mock.errors import Refused
+from gpu_vendor_mock.faults import FaultName, RequestFaults
+from gpu_vendor_mock.jobs import Jobs
+from gpu_vendor_mock.journal import JobStarted, Journal, Presented, Refusal, Settled
+from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest
+from gpu_vendor_mock.settings import Settings
+from gpu_vendor_mock.till import OrderId, Presentation, Price, Till
+from x402.errors import PaymentRefused
+from x402.networks import default_asset
+from x402.wire import Payment, Receipt
+
+__all__ = ["QUOTE_SECONDS", "Shop", "Submission"]
+
+QUOTE_SECONDS: Final = 600
+"""How long a quote can be ordered and paid for."""
+_REJECTED: Final = "payment rejected by the vendor"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A price promised by one vendor until `expires_at` (Unix seconds)."""
+
+    template_id: str
+    vendor_id: str
+    job_type: str
+    gpu_type: str
+    max_hours: Decimal
+    price: int
+    expires_at: float
+
+
+@dataclass(slots=True)
+class Order:
+    """What is known of one idempotency key. `price` is None where no payment is asked."""
+
+    vendor_id: str
+    key: str
+    request: SubmitRequest
+    quote: Quote
+    price: Price | None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """A POST /submit-job. `url` is where it was sent to, `presented` the payment it carries."""
+
+    persona: Persona
+    key: str
+    request: SubmitRequest
+    url: str
+    presented: Presentation | None
+    faults: RequestFaults
+
+
+class Shop:
+    """All vendors of this process. Knows nothing of HTTP; refusals are raised as `Refused`."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        jobs: Jobs,
+        till: Till,
+        journal: Journal,
+        clock: Callable[[], float],
+        new_id: Callable[[], str],
+    ) -> None:
+        self._network = settings.x402_network
+        self._jobs = jobs
+        self._till = till
+        self._journal = journal
+        self._clock = clock
+        self._new_id = new_id
+        self._quotes: dict[str, Quote] = {}
+        self._orders: dict[OrderId, Order] = {}
+
+    def quote(self, persona: Persona, request: QuoteRequest) -> Answer:
+        """POST /quote."""
+        if request.gpu_type not in persona.supported_gpu_types:
+            offered = ", ".join(persona.supported_gpu_types)
+            raise Refused(422, "gpu_not_offered", f"gpuType: {persona.vendor_id} offers {offered}")
+        now = self._clock()
+        self._quotes = {known: quote for known, quote in self._quotes.items() if quote.expires_at > now}
+        quote = Quote(
+            template_id=f"tpl_{self._new_id()}",
+            vendor_id=persona.vendor_id,
+            job_type=request.job_type,
+            gpu_type=request.gpu_type,
+            max_hours=request.max_hours,
+            price=price_of(persona.base_price_per_hour, request.max_hours),
+            expires_at=now + QUOTE_SECONDS,
+        )
+        self._quotes[quote.template_id] = quote
+        return Answer.of(
+            200,
+            {
+                "vendorJobTemplateId": quote.template_id,
+                "priceEstimate": dollars_json(quote.price),
+                "currency": "USD",
+                "etaMinutes": self._jobs.eta_minutes(),
+            },
+        )
+
+    async def submit(self, submission: Submission) -> Answer | None:
+        """POST /submit-job. None: the connection is to be closed without an answer."""
+        order = self._order(submission)
+        presented, faults = submission.presented, submission.faults
+        if presented is not None:
+            self._note_presented(order, presented)
+        async with order.lock:
+            if order.answer is not None:
+                answer = self._again(order, order.answer, faults)
+            elif self._clock() >= order.quote.expires_at:
+                raise _quote_gone()
+            elif order.price is None:
+                answer = order.answer = self._start(order, {}, faults)
+            elif presented is None:
+                return self._till.challenge(order.price, submission.url)
+            elif faults.take(FaultName.DROP_BEFORE_PAYMENT):
+                return None
+            else:
+                answer = await self._charge(order, order.price, submission.url, presented, faults)
+        if presented is not None and order.answer is not None and faults.take(FaultName.DROP_AFTER_PAYMENT):
+            return None
+        return answer
+
+    def status(self, persona: Persona, vendor_job_id: str) -> Answer:
+        """GET /job-status."""
+        return Answer.of(200, self._jobs.report(persona.vendor_id, vendor_job_id))
+
+    def _order(self, submission: Submission) -> Order:
+        """The order under this key, opened now if the key is new."""
+        persona, request = submission.persona, submission.request
+        order = self._orders.get((persona.vendor_id, submission.key))
+        if order is None:
+            quote = self._quotes.get(request.vendor_job_template_id)
+            if quote is None or quote.vendor_id != persona.vendor_id or self._clock() >= quote.expires_at:
+                raise _quote_gone()
+            _check_params(request, quote)
+            price = self._price(persona, quote, submission.faults)
+            order = Order(persona.vendor_id, submission.key, request, quote, price)
+            self._orders[persona.vendor_id, submission.key] = order
+        elif order.request != request:
+            raise Refused(409, "key_reused", "this Idempotency-Key was used with another body: take a new one")
+        return order
+
+    def _price(self, persona: Persona, quote: Quote, faults: RequestFaults) -> Price | None:
+        """What is asked for an order: the quoted price to the vendor, unless a fault says otherwise."""
+        if persona.pay_to is None:
+            return None
+        above = faults.take(FaultName.PRICE_ABOVE_QUOTE)
+        return Price(
+            amount=raised(quote.price, above.number) if above else quote.price,
+            pay_to=WRONG_PAYEE if faults.take(FaultName.WRONG_PAYEE) else persona.pay_to,
+            network=_another_than(self._network) if faults.take(FaultName.WRONG_NETWORK) else self._network,
+        )
+
+    async def _charge(
+        self, order: Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
+    ) -> Answer:
+        """Take the payment and start the job. Sets the order's answer if and only if money moved."""
+
+        def refuse(reason: str) -> Answer:
+            nonce = presented.payment.authorization.nonce
+            self._journal.refusals.append(Refusal(self._clock(), order.vendor_id, order.key, nonce, reason))
+            return self._till.challenge(price, url, reason)
+
+        if faults.take(FaultName.REJECT_PAYMENT):
+            return refuse(_REJECTED)
+        try:
+            receipt = await self._till.collect((order.vendor_id, order.key), price, url, presented.payment)
+        except PaymentRefused as exc:
+            answer = refuse(str(exc))
+            return answer if exc.receipt is None else answer.with_headers(presented.receipt_headers(exc.receipt))
+        self._note_settled(order, price, presented.payment, receipt)
+        if faults.take(FaultName.REJECT_BUT_CASH):
+            order.answer = refuse(_REJECTED)
+        else:
+            silent = faults.take(FaultName.NO_RECEIPT)
+            order.answer = self._start(order, {} if silent else presented.receipt_headers(receipt), faults)
+        return order.answer
+
+    def _again(self, order: Order, answer: Answer, faults: RequestFaults) -> Answer:
+        """The answer already given, byte for byte. Nothing is charged or started, unless by `duplicate_job`."""
+        if answer.status == 200 and faults.take(FaultName.DUPLICATE_JOB):
+            return self._start(order, answer.headers, faults)
+        return answer
+
+    def _start(self, order: Order, receipt: Mapping[str, str], faults: RequestFaults) -> Answer:
+        job = self._jobs.start(faults, order.quote.job_type, order.quote.gpu_type, order.quote.price)
+        self._journal.jobs.append(
+            JobStarted(
+                at=job.started_at,
+                vendor_id=order.vendor_id,
+                key=order.key,
+                vendor_job_id=job.vendor_job_id,
+                template_id=order.quote.template_id,
+                price=job.price,
+                paid=order.price is not None,
+                forgotten=job.forgotten,
+            )
+        )
+        return Answer.of(200, {"vendorJobId": job.vendor_job_id, "status": "queued"}, receipt)
+
+    def _note_presented(self, order: Order, presented: Presentation) -> None:
+        authorization = presented.payment.authorization
+        self._journal.payments.append(
+            Presented(
+                at=self._clock(),
+                vendor_id=order.vendor_id,
+                key=order.key,
+                payer=authorization.payer,
+                nonce=authorization.nonce,
+                value=authorization.value,
+                valid_before=authorization.valid_before,
+                sha256=presented.sha256,
+            )
+        )
+
+    def _note_settled(self, order: Order, price: Price, payment: Payment, receipt: Receipt) -> None:
+        authorization, token = payment.authorization, default_asset(price.network)
+        assert token is not None  # no other network is ever asked for
+        self._journal.settlements.append(
+            Settled(
+                at=self._clock(),
+                vendor_id=order.vendor_id,
+                key=order.key,
+                template_id=order.quote.template_id,
+                quoted=order.quote.price,
+                amount=authorization.value,
+                network=price.network,
+                asset=token.address,
+                payer=authorization.payer,
+                pay_to=authorization.payee,
+                nonce=authorization.nonce,
+                transaction=receipt.transaction,
+                x402_version=payment.version,
+            )
+        )
+
+
+def _another_than(network: str) -> str:
+    """A network that exists and is not the one payments are wanted on."""
+    return "eip155:8453" if network != "eip155:8453" else "eip155:84532"
+
+
+def _quote_gone() -> Refused:
+    return Refused(410, "quote_expired", "unknown or expired vendorJobTemplateId: ask for a new quote")
+
+
+def _check_params(request: SubmitRequest, quote: Quote) -> None:
+    """What is ordered is what was quoted, wherever the parameters say it again."""
+    promised = {"jobType": quote.job_type, "gpuType": quote.gpu_type, "maxHours": quote.max_hours}
+    for name, value in promised.items():
+        given = request.job_params.get(name, value)
+        if (Decimal(str(given)) if isinstance(given, float) else given) != value:
+            raise Refused(422, "differs_from_quote", f"jobParams.{name}: the quote was for {value}")
