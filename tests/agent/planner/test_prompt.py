@@ -124,12 +124,12 @@ def test_no_text_can_end_the_block(generated: PlanContext, refused: Refused | No
 def test_the_question_is_bounded() -> None:
     """Long texts are cut, old jobs and surplus GPU types left out: the newest job is the last one shown."""
     vendor = replace(FIRST, supported_gpu_types=tuple(f"GPU{n}" for n in range(64)))
-    jobs = tuple(job(failure=f"{n} " + "x" * 1_000) for n in range(30))
+    jobs = tuple(job(failure=f"{n} " + "x " * 500) for n in range(30))
 
-    data = quoted(question(context(vendor, goal="g" * 9_000, jobs=jobs), Refused("a" * 9_000, [])))
+    data = quoted(question(context(vendor, goal="go " * 3_000, jobs=jobs), Refused("no " * 3_000, [])))
 
-    assert data["goal"] == "g" * 3_999 + "…"
-    assert data["refused"] == {"answer": "a" * 499 + "…", "problems": []}
+    assert data["goal"] == "go " * 1_333 + "…"
+    assert data["refused"] == {"answer": "no " * 166 + "n…", "problems": []}
     shown, vendors = data["jobs"], data["vendors"]
     assert isinstance(shown, list)
     assert isinstance(vendors, list)
@@ -149,7 +149,7 @@ def test_a_changed_prompt_has_a_new_version() -> None:
     asked = question(context(jobs=(job(),)), Refused("answer", ["problem"]))
     digest = hashlib.sha256(f"{SYSTEM}{asked}".encode()).hexdigest()
 
-    assert (PROMPT_VERSION, digest[:16]) == ("1", "")
+    assert (PROMPT_VERSION, digest[:16]) == ("1", "c1f7eccd3602c992")
 
 
 def form(action: str, **fields: object) -> dict[str, object]:
