@@ -130,14 +130,11 @@ def receipt_from(message: JsonObject) -> Receipt:
     success = message.get("success")
     if not isinstance(success, bool):
         raise ValueError("success is not true or false")
-    network = message.get("network") or ""
-    transaction = message.get("transaction") or ""
-    if not isinstance(network, str) or not isinstance(transaction, str):
-        raise ValueError("network and transaction must be strings")
+    network = _text_or_empty(message, "network")
     payer, reason = message.get("payer"), message.get("errorReason") or message.get("errorMessage")
     return Receipt(
         success=success,
-        transaction=transaction,
+        transaction=_text_or_empty(message, "transaction"),
         network=to_caip2(network, 1) or clean(network, 100),
         payer=payer if isinstance(payer, str) and is_address(payer) else None,
         amount=atomic_field(message, "amount") if message.get("amount") is not None else None,
@@ -167,6 +164,11 @@ def _payment_from(message: JsonObject, version: int) -> Payment:
         resource=_optional_object(message, "resource", version),
         extensions=_optional_object(message, "extensions", version),
     )
+
+
+def _text_or_empty(message: JsonObject, key: str) -> str:
+    """The string, "" for one that is missing or null."""
+    return "" if message.get(key) is None else text_field(message, key)
 
 
 def _optional_object(message: JsonObject, key: str, version: int) -> JsonObject | None:

@@ -25,7 +25,7 @@ HALF: Final = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 def entry(**changes: Json) -> dict[str, Json]:
     """One version 2 entry of `accepts`."""
-    return {
+    usual: dict[str, Json] = {
         "scheme": "exact",
         "network": NETWORK,
         "asset": USDC,
@@ -33,12 +33,13 @@ def entry(**changes: Json) -> dict[str, Json]:
         "payTo": PAYEE,
         "maxTimeoutSeconds": 300,
         "extra": {"name": "USDC", "version": "2"},
-    } | changes
+    }
+    return usual | changes
 
 
 def v1_entry(**changes: Json) -> dict[str, Json]:
     """One version 1 entry of `accepts`."""
-    return {
+    usual: dict[str, Json] = {
         "scheme": "exact",
         "network": "base-sepolia",
         "maxAmountRequired": "10000",
@@ -49,7 +50,8 @@ def v1_entry(**changes: Json) -> dict[str, Json]:
         "maxTimeoutSeconds": 300,
         "asset": USDC,
         "extra": {"name": "USDC", "version": "2"},
-    } | changes
+    }
+    return usual | changes
 
 
 def offer(**changes: Json) -> Offer:

@@ -46,7 +46,9 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 request_line, *lines = head.rstrip("\r\n").split("\r\n")
-                headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+                headers = {
+                    name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)
+                }
                 body = await reader.readexactly(int(headers.get("content-length", "0")))
                 method, path, _ = request_line.split(" ")
                 reply = await handler(Seen(method, path, headers, body))

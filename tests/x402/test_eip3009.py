@@ -134,7 +134,7 @@ def test_every_field_of_the_domain_is_in_its_separator() -> None:
 @pytest.mark.parametrize(("chain", "contract"), [(0, "0x" + "11" * 20), (2**256, "0x" + "11" * 20), (1, "0x11")])
 def test_a_domain_that_is_none_cannot_be_built(chain: int, contract: str) -> None:
     """Frozen values are valid by construction."""
-    with pytest.raises(ValueError, match="chainId|verifyingContract"):
+    with pytest.raises(ValueError, match=r"chainId|verifyingContract"):
         Domain("USDC", "2", chain, contract)
 
 

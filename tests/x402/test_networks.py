@@ -17,7 +17,10 @@ def test_the_table_agrees_with_the_live_contracts(row: Separator) -> None:
     assert token is not None
     assert chain is not None
     assert (token.name, token.version) == (row["name"], row["version"])
-    assert domain_separator(Domain(token.name, token.version, chain, token.address)).hex() == row["domainSeparator"][2:]
+    assert (
+        domain_separator(Domain(token.name, token.version, chain, token.address)).hex()
+        == row["domainSeparator"][2:]
+    )
 
 
 def test_every_token_is_counted_in_millionths_of_a_dollar() -> None:
@@ -62,7 +65,9 @@ def test_each_version_has_its_own_names() -> None:
     assert v1_name("eip155:42161") is None
 
 
-@pytest.mark.parametrize("network", ["eip155:", "eip155:0", "eip155:01", "eip155:1x", "eip155:*", "solana:1", "eip155:1\n"])
+@pytest.mark.parametrize(
+    "network", ["eip155:", "eip155:0", "eip155:01", "eip155:1x", "eip155:*", "solana:1", "eip155:1\n"]
+)
 def test_odd_ids_have_no_chain(network: str) -> None:
     """Only `eip155:` and a plain number name an EVM chain (CAIP-2)."""
     assert chain_id(network) is None

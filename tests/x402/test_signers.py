@@ -29,9 +29,7 @@ class Wallet:
 
 
 def unsigned(payer: str = PAYER) -> UnsignedPayment:
-    return build_payment(
-        challenge(), offer(), payer=payer, nonce=NONCE, valid_after=0, valid_before=NOW + 60
-    )
+    return build_payment(challenge(), offer(), payer=payer, nonce=NONCE, valid_after=0, valid_before=NOW + 60)
 
 
 def test_a_key_never_shows() -> None:
