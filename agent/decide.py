@@ -105,15 +105,15 @@ async def _start(
     desk.set(idle_waits=0)
     job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()
+    soon = now + timedelta(seconds=services.settings.poll_seconds)
     job = desk.draft.jobs.get(str(job_id))
-    if job is None:
-        desk.set(phase="planning")
-        return Step(f"Job at {vendor.vendor_id} did not start", action, now)
-    desk.set(phase="executing" if job.status in LIVE_JOB else "waiting")
-    message = (
-        "Job started" if job.status in LIVE_JOB else f"Payment to {vendor.vendor_id} has no clear outcome yet"
-    )
-    return Step(message, action, now + timedelta(seconds=services.settings.poll_seconds))
+    if job is not None and job.status in LIVE_JOB:
+        desk.set(phase="executing")
+        return Step("Job started", action, soon)
+    if job is not None and job.status == "pending":
+        desk.set(phase="waiting")
+        return Step(f"Payment to {vendor.vendor_id} has no clear outcome yet", action, soon)
+    return Step(f"Job at {vendor.vendor_id} did not start", action, now)
 
 
 def _reasoning(plan: Plan, action: dict[str, object]) -> dict[str, Json]:

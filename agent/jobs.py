@@ -81,7 +81,7 @@ def _take_logs(run: Run, job: Job, report: JobReport, now: datetime) -> tuple[Ru
             f"({len(report.logs) - seen} more lines were not kept)",
             {"jobId": str(job.id), "vendorId": job.vendor_id},
         )
-    return run, job.model_copy(update={"logs_seen": seen})
+    return run, job.model_copy(update={"logs_seen": seen, "trouble": None})
 
 
 def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:

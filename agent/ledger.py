@@ -20,7 +20,7 @@ from agent.errors import LedgerRefused
 from agent.lifecycle import PAYMENT, move
 from agent.models import Job, Payment, Reservation, Run, SignedAuthorization
 
-__all__ = ["authorize", "check", "hold", "put_job", "release", "reserve", "settle", "write_off"]
+__all__ = ["authorize", "check", "hold", "leave_unclear", "put_job", "release", "reserve", "settle", "write_off"]
 
 
 def check(run: Run) -> None:
@@ -73,13 +73,19 @@ def authorize(run: Run, job_id: str, signed: SignedAuthorization) -> Run:
     return _put_payment(after, _payment(run, job_id, signed))
 
 
-def hold(run: Run, job_id: str, why: str | None, transaction: str | None) -> Run:
-    """Note on the reservation what is known of its authorization. No money moves.
+def hold(run: Run, job_id: str, why: str) -> Run:
+    """Note that the authorization is not sent again before it expires. No money moves."""
+    return _put_reservation(run, job_id, _reservation(run, job_id).model_copy(update={"held": why}))
 
-    `why` says why it is not sent again (None: it may be), `transaction` what a vendor's receipt showed.
+
+def leave_unclear(run: Run, job_id: str, why: str, transaction: str | None) -> Run:
+    """Note that the authorization was sent and nobody knows what became of it. No money moves.
+
+    `transaction` is the settlement that the vendor showed, if it showed one; a later answer without one does
+    not take it back.
     """
     reservation = _reservation(run, job_id)
-    changed = {"held": why, "transaction": transaction or reservation.transaction}
+    changed = {"unclear": why, "transaction": transaction or reservation.transaction}
     return _put_reservation(run, job_id, reservation.model_copy(update=changed))
 
 
@@ -138,7 +144,7 @@ def put_job(run: Run, job: Job) -> Run:
     return run.model_copy(update={"jobs": jobs, "outbox": run.outbox.model_copy(update={"jobs": queue})})
 
 
-_QUIET = {"progress": 0.0, "progress_at": datetime.min.replace(tzinfo=UTC), "logs_seen": 0}
+_QUIET = {"progress": 0.0, "progress_at": datetime.min.replace(tzinfo=UTC), "logs_seen": 0, "trouble": None}
 """What may change on a job without a write to its own collection: readers take it from the run."""
 
 

@@ -137,8 +137,8 @@ class SignedAuthorization(Document):
 class Reservation(Document):
     """Money set aside for one job. `amount` is the most that it may cost, `price` what was quoted.
 
-    `held` says why an authorization that is out may not be sent again, `transaction` is the settlement
-    that a vendor showed before its answer broke.
+    Of an authorization that is out, `held` says why it is not sent again, `unclear` why the last answer to it
+    was none, and `transaction` is the settlement that a vendor showed before its answer broke.
     """
 
     amount: int
@@ -148,6 +148,7 @@ class Reservation(Document):
     created_at: datetime
     authorization: SignedAuthorization | None = None
     held: str | None = None
+    unclear: str | None = None
     transaction: str | None = None
 
 
@@ -161,7 +162,10 @@ class JobParams(Document):
 
 
 class Job(Document):
-    """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce."""
+    """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce.
+
+    `trouble` is why the vendor could not be asked how the job does, the last time it could not.
+    """
 
     id: ObjectId = Field(alias="_id")
     run_id: ObjectId
@@ -174,6 +178,7 @@ class Job(Document):
     progress: float = 0.0
     progress_at: datetime
     logs_seen: int = 0
+    trouble: str | None = None
     artifact_url: str | None = None
     final_metrics: dict[str, float | str] | None = None
     failure: Failure | None = None

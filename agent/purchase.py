@@ -159,8 +159,12 @@ async def _exchange(
 
 async def _stay_open(desk: LeasedRun, job: Job, why: str, transaction: str | None) -> None:
     """An authorization is out and nobody knows what became of it: the same bytes go out again next time."""
-    desk.draft = ledger.hold(desk.draft, str(job.id), None, transaction)
-    desk.note("error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job))
+    before = desk.draft.reservations[str(job.id)]
+    desk.draft = ledger.leave_unclear(desk.draft, str(job.id), why, transaction)
+    if desk.draft.reservations[str(job.id)] == before:
+        return
+    if why != before.unclear:
+        desk.note("error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job))
     await desk.commit()
 
 
@@ -227,7 +231,7 @@ async def _conclude(desk: LeasedRun, services: Services, job_id: str, answer: Su
         desk.draft = ledger.settle(desk.draft, job_id, transaction)
         _note_money(desk, "settled", job, signed.amount, transaction=transaction, network=signed.network)
     else:
-        desk.draft = ledger.hold(desk.draft, job_id, "accepted without a settlement receipt", None)
+        desk.draft = ledger.hold(desk.draft, job_id, "accepted without a settlement receipt")
         _note_money(desk, "held", job, signed.amount, reason="no settlement receipt")
     await desk.commit()
 
@@ -238,7 +242,7 @@ def _rejected(desk: LeasedRun, job: Job, answer: Rejected, now: datetime) -> Non
     signed = desk.draft.reservations[job_id].authorization
     desk.draft = fail(desk.draft, job, "payment_rejected", why, now, vendor_fault=True)
     if answer.receipt is None:
-        desk.draft = ledger.hold(desk.draft, job_id, why, None)
+        desk.draft = ledger.hold(desk.draft, job_id, why)
         _note_money(desk, "held", job, signed.amount if signed else 0, reason=answer.reason)
     else:
         desk.draft = ledger.settle(desk.draft, job_id, answer.receipt.transaction)
@@ -271,7 +275,7 @@ async def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None
     if desk.draft.reservations[job_id].authorization is None:
         await _give_up(desk, services, job_id, "vendor_removed", why, fault=False)
         return
-    desk.draft = ledger.hold(desk.draft, job_id, why, None)
+    desk.draft = ledger.hold(desk.draft, job_id, why)
     await desk.commit()
 
 

@@ -19,15 +19,16 @@ from bson import ObjectId
 from agent.deadline import Deadline
 from agent.decide import decide
 from agent.ending import close, ending_of
-from agent.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.errors import ConfigurationError, LeaseLost, RunBusy, StoreUnavailable
 from agent.jobs import fail, follow, overdue
 from agent.leased import LeasedRun
+from agent.ledger import put_job
 from agent.lifecycle import LIVE_JOB
 from agent.models import Job, Lease, Run
 from agent.purchase import CALL_SECONDS, advance
 from agent.services import Services
 from agent.step import Step
-from vendors.errors import VendorError, VendorRefused
+from vendors.errors import InvalidVendor, VendorError, VendorRefused
 
 __all__ = ["TickResult", "tick"]
 
@@ -37,7 +38,7 @@ LEASE_GRACE: Final = 20.0
 FAULT_PAUSE: Final = timedelta(seconds=60)
 """Wait after a tick that ended in a fault of ours."""
 
-_NOT_FOUND: Final = 404
+_JOB_UNKNOWN: Final = frozenset({404, 410})
 _log = logging.getLogger(__name__)
 
 
@@ -72,6 +73,8 @@ async def tick(services: Services, run_id: ObjectId) -> TickResult:
     except Exception as exc:
         _log.exception("tick of run %s failed", run_id)
         step = _faulted(desk, services, exc)
+    else:
+        desk.set(faults=0)
     after = await desk.release(step.next_tick_at)
     if not after.outbox.empty:
         await _tell(services, after)
@@ -143,17 +146,23 @@ async def _poll(desk: LeasedRun, services: Services, job: Job, deadline: Deadlin
     try:
         report = await services.client.status(vendor, job.vendor_job_id, within=deadline.allow(CALL_SECONDS))
     except VendorRefused as exc:
-        if exc.status == _NOT_FOUND:
-            message = "the vendor no longer knows the job"
-            now = services.world.now()
+        if exc.status in _JOB_UNKNOWN:
+            now, message = services.world.now(), "the vendor no longer knows the job"
             desk.draft = fail(desk.draft, job, "job_forgotten", message, now, vendor_fault=True)
             return
-        desk.note("error", f"no status from {job.vendor_id}: {exc}", {"jobId": str(job.id)})
-    except VendorError as exc:
-        desk.note("error", f"no status from {job.vendor_id}: {exc}", {"jobId": str(job.id)})
+        _note_trouble(desk, job, exc)
+    except (VendorError, InvalidVendor, ConfigurationError) as exc:
+        _note_trouble(desk, job, exc)
     else:
         desk.draft = follow(desk.draft, job, report, services.world.now())
     _stop_if_overdue(desk, services, str(job.id))
+
+
+def _note_trouble(desk: LeasedRun, job: Job, exc: Exception) -> None:
+    """No news of a job: said once, not at every look."""
+    if str(exc) != job.trouble:
+        desk.note("error", f"no status from {job.vendor_id}: {exc}", {"jobId": str(job.id)})
+    desk.draft = put_job(desk.draft, job.model_copy(update={"trouble": str(exc)}))
 
 
 def _stop_if_overdue(desk: LeasedRun, services: Services, job_id: str) -> None:
