@@ -43,7 +43,6 @@ _STILL_BUSY: Final = _NOT_NOW | {409}
 """The same once paid: a vendor may answer 409 while the first request with this key is still running."""
 
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
-_TRANSACTION: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _MAX_TROUBLE: Final = 200
 
 
@@ -174,7 +173,7 @@ def _broken(vendor: Vendor, call: Call, detail: str) -> ContractBroken:
     return ContractBroken(
         vendor.vendor_id,
         f"broke the contract of {call.value}: {detail}",
-        "tell the vendor; the call can be tried again but will hardly fare better",
+        f"tell the vendor; {call.later}",
         detail=detail,
     )
 
@@ -195,7 +194,8 @@ def _receipt(response: httpx.Response) -> tuple[Receipt | None, str | None]:
     if receipt is None:
         return None, "the answer has no receipt"
     if not receipt.success:
-        return None, f"the receipt says that the payment failed: {receipt.error_reason or 'no reason given'}"
+        reason = clean(receipt.error_reason or "no reason given", _MAX_TROUBLE)
+        return None, f"the receipt says that the payment failed: {reason}"
     if not receipt.transaction:
         return None, "the receipt names no transaction"
     return receipt, None
@@ -214,5 +214,6 @@ def _trouble(call: Call, exc: Exception) -> str:
     if isinstance(exc, httpx.TimeoutException | TimeoutError):
         return f"gave no answer to {call.value} in time"
     if isinstance(exc, httpx.RemoteProtocolError | X402Error):
-        return f"gave no usable answer to {call.value} ({clean(str(exc), _MAX_TROUBLE)})"
+        said = str(exc).partition(":")[0]  # after a colon h11 quotes what it was sent
+        return f"gave no usable answer to {call.value} ({clean(said, _MAX_TROUBLE)})"
     return f"gave no answer to {call.value} ({type(exc).__name__})"

@@ -20,7 +20,7 @@ from pydantic.alias_generators import to_camel
 from vendors.models import MAX_PRICE, JobReport, JobState, Quote
 from vendors.text import clean
 
-__all__ = ["Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
+__all__ = ["MAX_LOGS", "Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
 
 MAX_LOGS: Final = 10_000
 """Log lines taken from one job: the first ones, so that their index keeps its meaning."""
@@ -154,23 +154,25 @@ def _url(value: str) -> str:
     return value
 
 
-Identifier = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
-Minutes = Annotated[float, BeforeValidator(_number), Field(ge=0, le=_MAX_MINUTES)]
+_Identifier = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
+_Minutes = Annotated[float, BeforeValidator(_number), Field(ge=0, le=_MAX_MINUTES)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", strict=True, frozen=True)
+    model_config = ConfigDict(
+        alias_generator=to_camel, extra="ignore", strict=True, frozen=True, hide_input_in_errors=True
+    )
 
 
 class _Quote(_Body):
-    vendor_job_template_id: Identifier
+    vendor_job_template_id: _Identifier
     price_estimate: Annotated[int, BeforeValidator(_price)]
     currency: Literal["USD", "USDC"]
-    eta_minutes: Minutes | None = None
+    eta_minutes: _Minutes | None = None
 
 
 class _Submission(_Body):
-    vendor_job_id: Identifier
+    vendor_job_id: _Identifier
     status: Annotated[str, AfterValidator(_cleaned(_MAX_STATUS))] | None = None
 
 
@@ -178,7 +180,7 @@ class _Report(_Body):
     status: JobState
     progress: Annotated[float, BeforeValidator(_number), Field(ge=0, le=100)]
     logs: Annotated[list[Annotated[str, AfterValidator(_cleaned(_MAX_LOG_LINE))]], BeforeValidator(_first_logs)]
-    estimated_remaining_minutes: Minutes | None = None
+    estimated_remaining_minutes: _Minutes | None = None
     cost_so_far: Annotated[int, BeforeValidator(_cost)] | None = None
     final_metrics: Annotated[dict[str, float | str] | None, BeforeValidator(_metrics)] = None
     artifact_url: Annotated[str, AfterValidator(_url)] | None = None

@@ -39,6 +39,9 @@ MAX_BODY: Final = 1024 * 1024
 _T = TypeVar("_T")
 
 _ATTEMPTS: Final = 3
+_SECRET_LENGTH: Final = 12
+"""Shorter tokens keep no secret, and might be a word of the contract."""
+
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 _OF_THE_VENDOR: Final = (httpx.HTTPError, MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion)
@@ -152,7 +155,7 @@ class VendorClient:
             async with deadline:
                 response = await self._http.send(request, stream=True, auth=auth, follow_redirects=False)
                 await response.aread()
-                return response
+                return _without_token(response, request)
         except Exception as exc:
             paid = auth is not None and auth.paid
             late = isinstance(exc, TimeoutError) and deadline.expired()
@@ -183,14 +186,19 @@ class VendorClient:
             headers["content-type"] = "application/json"
         if key is not None:
             headers["idempotency-key"] = key
-        return self._http.build_request(
-            "GET" if content is None else "POST",
-            vendor.endpoint.rstrip("/") + call.value,
-            content=content,
-            params=params,
-            headers=headers,
-            timeout=per_phase,
-        )
+        try:
+            request = self._http.build_request(
+                "GET" if content is None else "POST",
+                vendor.endpoint.rstrip("/") + call.value,
+                content=content,
+                params=params,
+                headers=headers,
+                timeout=per_phase,
+            )
+            assert request.url.host  # decodes an international name, or raises
+        except (httpx.InvalidURL, UnicodeError) as exc:
+            raise InvalidVendor("endpoint", f"{vendor.endpoint} is no URL that can be called") from exc
+        return request
 
     def _token(self, vendor: Vendor) -> str:
         """The bearer token. A bad one is refused here: deeper down the error would quote it."""
@@ -206,3 +214,13 @@ class VendorClient:
 def _json(content: JsonObject) -> bytes:
     """Compact JSON with sorted keys, so that the same content is the same bytes after any reload."""
     return json.dumps(content, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _without_token(response: httpx.Response, request: httpx.Request) -> httpx.Response:
+    """The answer without our bearer token, should it repeat it: vendors quote the token that they refuse."""
+    token = request.headers["authorization"].removeprefix("Bearer ").encode()
+    if len(token) < _SECRET_LENGTH or token not in response.content:
+        return response
+    return httpx.Response(
+        response.status_code, headers=response.headers, content=response.content.replace(token, b"[withheld]")
+    )

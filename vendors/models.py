@@ -188,20 +188,27 @@ def _endpoint_problem(endpoint: str) -> str | None:
     try:
         url = urlsplit(endpoint)
         host, _ = url.hostname or "", url.port
+        address = _address(host)
     except ValueError:
         return "must be a URL with a valid host and port"
-    if url.scheme not in ("http", "https") or not (":" in host or _HOST_NAME.fullmatch(host)):
+    if url.scheme not in ("http", "https") or not (address or _HOST_NAME.fullmatch(host)):
         return "must be an http or https URL with a host"
     if "@" in url.netloc or "?" in endpoint or "#" in endpoint:
         return "must have no user, query or fragment: calls are made below its path"
-    if url.scheme == "http" and not _is_this_machine(host):
+    local = address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+    if url.scheme == "http" and not local:
         return "must be https: over http anyone on the way could read the token and cash the payment"
     return None
 
 
-def _is_this_machine(host: str) -> bool:
-    """The only place where plain http may carry a payment (x402's client holds to the same)."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that `host` is, None where it is a name. A name does not end in a number (WHATWG URL).
+
+    Raises:
+        ValueError: an address that is none, or one that only this machine understands (`%eth0`).
+    """
+    if ":" in host:
+        if "%" in host:
+            raise ValueError("scoped")
+        return ipaddress.IPv6Address(host)
+    return ipaddress.IPv4Address(host) if host.rpartition(".")[2].isdigit() else None

@@ -3,6 +3,9 @@
 It ends in terminals, in MongoDB and in a model's prompt. Terminal escapes would rewrite what the user sees,
 lone surrogates cannot be stored, direction marks show words in another order than they are, and tag characters
 and variation selectors carry instructions that people do not see and models do. All of it is dropped.
+
+Vendors quote what they were sent when they refuse it, and that may be a payment. Prose has no unbroken run of
+letters and digits as long as a signature, so such runs are withheld whatever they are.
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ _UNSEEN: Final = re.compile(
     r"\ufe00-\ufe0f\U000e0000-\U000e01ef"  # variation selectors and tags
     "]"
 )
+_WITHHELD: Final = "[withheld]"
+_OPAQUE: Final = re.compile(r"(?<![A-Za-z0-9+/_-])(?=[+/_-]*[A-Za-z0-9])[A-Za-z0-9+/_-]{120,}={0,2}")
 
 
 def clean(text: str, limit: int) -> str:
     """`text` as one line of at most `limit` characters that can be shown; a cut one ends in "…"."""
-    shown = _UNSEEN.sub("", _BREAKS.sub(" ", _ESCAPES.sub("", text))).strip()
+    seen = _UNSEEN.sub("", _BREAKS.sub(" ", _ESCAPES.sub("", text)))
+    shown = _OPAQUE.sub(_WITHHELD, seen).strip()
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"

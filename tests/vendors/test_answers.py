@@ -211,7 +211,7 @@ TROUBLES: list[tuple[Exception, str]] = [
     (TimeoutError(), "gave no answer to /submit-job in time"),
     (httpx.ReadError("secret"), "gave no answer to /submit-job (ReadError)"),
     (httpx.LocalProtocolError("illegal value b'Bearer secret'"), "(LocalProtocolError)"),
-    (httpx.RemoteProtocolError("illegal \x1b[31mstatus line"), "(illegal status line)"),
+    (httpx.RemoteProtocolError("illegal \x1b[31mheader line: bytearray(b'secret')"), "(illegal header line)"),
 ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import gzip
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
@@ -161,6 +163,7 @@ async def test_a_name_that_does_not_exist(client: VendorClient) -> None:
         Raw(b"\x00\xff\xfe not http\r\n\r\n"),
         Raw(b"HTTP/9.9 200 OK\r\n\r\n"),
         Raw(b"HTTP/1.1 abc OK\r\n\r\n"),
+        Raw(b"HTTP/1.1 200 OK\r\nAuthorization Bearer " + TOKEN.encode() + b"\r\n\r\n"),
         Raw(b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n{}"),
         Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{}"),
         Raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
@@ -192,7 +195,25 @@ async def test_every_hostile_answer_is_an_error_of_the_vendor(
     with pytest.raises(VendorError) as caught:
         await call(client, a_vendor(server.url), LONG)
     assert str(caught.value).isprintable()
+    assert TOKEN not in str(caught.value)
     assert len(str(caught.value)) < 1_000
+
+
+TOO_LONG = [
+    reply(200, json.dumps(QUOTE).encode() + b" " * MAX_BODY),
+    Raw(b"HTTP/1.1 200 OK\r\n\r\n" + json.dumps(QUOTE).encode() + b" " * MAX_BODY),
+    reply(200, gzip.compress(json.dumps(QUOTE).encode()), {"Content-Encoding": "gzip"}),
+]
+
+
+@pytest.mark.parametrize("long", TOO_LONG)
+async def test_a_good_answer_is_none_when_it_is_longer_than_may_be_read(
+    client: VendorClient, server: ScriptedVendor, long: Raw
+) -> None:
+    """Announced, unannounced or compressed: what would fill our memory is not read to its end."""
+    server.answers(long)
+    with pytest.raises(ContractBroken, match=r"sent (more than 1048576 bytes|a compressed body)"):
+        await quote(client, a_vendor(server.url), LONG)
 
 
 async def test_a_redirect_is_not_followed(client: VendorClient, server: ScriptedVendor) -> None:
@@ -236,6 +257,33 @@ async def test_what_looking_up_a_token_raises_comes_through(server: ScriptedVend
             await quote(VendorClient(http, missing), a_vendor(server.url), LONG)
 
 
+async def test_an_endpoint_that_cannot_be_called_is_named(client: VendorClient) -> None:
+    """An international name that decodes to nothing: found by the library that calls, and said as ours."""
+    with pytest.raises(InvalidVendor) as caught:
+        await quote(client, a_vendor("https://xn--a.example"), LONG)
+    assert caught.value.field == "endpoint"
+
+
+@BOTH
+@pytest.mark.parametrize("code", [401, 500])
+async def test_a_token_that_the_vendor_repeats_is_withheld(
+    client: VendorClient, server: ScriptedVendor, call: Call, good: object, code: int
+) -> None:
+    """Vendors quote the token that they refuse; their text ends in the trail, the token does not."""
+    server.answers(reply(code, {"error": {"message": f"invalid token '{TOKEN}'"}}))
+    with pytest.raises(VendorError, match=r"invalid token '\[withheld\]'"):
+        await call(client, a_vendor(server.url), LONG)
+    server.answers(reply(200, {**REPORT, "logs": [f"auth: {TOKEN}"]}))
+    assert (await status(client, a_vendor(server.url), LONG)).logs == ("auth: [withheld]",)
+
+
+async def test_a_token_that_is_a_word_of_the_contract_breaks_nothing(server: ScriptedVendor) -> None:
+    """Withholding must not eat the answer."""
+    server.answers(reply(200, QUOTE))
+    async with make_http_client() as http:
+        assert await quote(VendorClient(http, lambda ref: "currency"), a_vendor(server.url), LONG) == GOOD_QUOTE
+
+
 async def test_the_token_is_in_no_error(client: VendorClient, server: ScriptedVendor) -> None:
     """Not in the message, the repr or the chain of causes, whatever went wrong."""
     for bad in (reply(401), reply(500), DROP, reply(200, b"{"), Raw(b"nonsense\r\n\r\n"), reply(302)):
@@ -272,9 +320,35 @@ async def test_bad_answers_use_up_no_connection(server: ScriptedVendor) -> None:
     transport = BoundedTransport(httpx.AsyncHTTPTransport(limits=httpx.Limits(max_connections=1)), MAX_BODY)
     async with httpx.AsyncClient(transport=transport) as http:
         client = VendorClient(http, lambda ref: TOKEN)
-        for bad in (reply(302), reply(200, b"a" * (MAX_BODY + 1)), Drip(b"HTTP/1.1 200 OK\r\n\r\n"), HANG, DROP):
+        trouble: list[Reply] = [reply(302), *TOO_LONG, Drip(b"HTTP/1.1 200 OK\r\n\r\n"), HANG, DROP]
+        for bad in trouble:
             server.answers(bad)
             with pytest.raises(VendorError):
                 await quote(client, a_vendor(server.url), SHORT)
         server.answers(reply(200, QUOTE))
         assert await quote(client, a_vendor(server.url), LONG) == GOOD_QUOTE
+
+
+async def test_an_answer_that_breaks_is_closed_at_once() -> None:
+    """Not when the garbage collector comes by: a connection held meanwhile is one that others wait for."""
+
+    class Breaking(httpx.AsyncByteStream):
+        closed = False
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield b"{"
+            raise httpx.ReadError("cut off")
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    streams: list[Breaking] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        streams.append(Breaking())
+        return httpx.Response(200, stream=streams[-1])
+
+    async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as http:
+        with pytest.raises(VendorUnavailable, match="ReadError"):
+            await quote(VendorClient(http, lambda ref: TOKEN), a_vendor(), LONG)
+    assert [stream.closed for stream in streams] == [True] * 3

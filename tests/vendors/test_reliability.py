@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.vendors.samples import a_vendor, evidence
@@ -27,6 +27,7 @@ def test_the_prior_counts_as_ten_jobs(prior: float, completed: int, failed: int,
     assert score(prior, completed, failed) == expected
 
 
+@settings(deadline=None)
 @given(st.floats(0, 1), st.integers(0, 10_000), st.integers(0, 10_000))
 def test_a_score_is_a_share_and_moves_the_right_way(prior: float, completed: int, failed: int) -> None:
     """Always 0..1; never lower for a job completed, never higher for one failed."""

@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.vendors.samples import PAYEE, SUBMITTED, TOKEN, TRANSACTION, a_vendor, receipt_header
+from tests.vendors.samples import PAYEE, SUBMITTED, TOKEN, TRANSACTION, a_vendor, header, receipt_header
 from tests.vendors.server import DROP, HANG, Drip, Raw, Reply, ScriptedVendor, reply
 from tests.vendors.wallet import PRICE, Wallet, challenge, terms
 from vendors.client import MAX_BODY, VendorClient
@@ -16,6 +16,7 @@ from vendors.models import Rejected, Submitted
 from x402.client import PaymentAuth
 from x402.decode import decode_payment
 from x402.errors import PolicyRefused, SigningFailed
+from x402.negotiation import read_challenge
 from x402.wire import Challenge, PaymentHeader, Receipt
 
 LONG = 5.0
@@ -36,6 +37,11 @@ async def submit(
         auth=auth,
         within=within,
     )
+
+
+def decoded() -> Challenge:
+    """The challenge as the wallet gets it."""
+    return read_challenge({"PAYMENT-REQUIRED": header(terms())}, b"")
 
 
 def payments(server: ScriptedVendor) -> list[str]:
@@ -324,6 +330,21 @@ async def test_no_error_shows_the_payment_or_the_token(
     assert wallet.signed[0].value not in shown
     assert signature not in shown
     assert TOKEN not in shown
+
+
+async def test_a_payment_that_the_vendor_repeats_is_withheld(client: VendorClient, server: ScriptedVendor) -> None:
+    """A refusal may quote the payment, whole or only its signature: the reason is kept without it."""
+    wallet = Wallet()
+    value = (await wallet.authorize(decoded())).value
+    signature = decode_payment("PAYMENT-SIGNATURE", value).signature
+    quoting = f"cannot settle {value} ({signature})"
+    for refusal in (reply(400, {"error": quoting}), challenge(terms(error=quoting))):
+        server.answers(challenge(), refusal)
+        found = await submit(client, server, PaymentAuth(wallet.authorize))
+        assert isinstance(found, Rejected)
+        assert found.reason.startswith("cannot settle")
+        assert value[:150] not in found.reason
+        assert signature[:100] not in found.reason
 
 
 async def test_a_cancelled_order_is_cancelled(client: VendorClient, server: ScriptedVendor) -> None:
