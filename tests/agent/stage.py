@@ -1,4 +1,4 @@
-"""A stage for runs: the real core, the real mock vendors with their journal, a virtual clock, nothing faked between.
+"""A stage for runs: the real core, the real mock vendors with their journal, a virtual clock, nothing faked.
 
 Vendors are reached through ASGI in this process, so a test decides when time passes and nothing else takes any.
 """
@@ -14,6 +14,7 @@ import httpx
 from bson import ObjectId
 
 from agent.audit import public_observation, verify
+from agent.errors import RunBusy
 from agent.models import Constraints, Job, Observation, Payment, Run
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
@@ -32,6 +33,7 @@ from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.dropping import ConnectionDropped
 from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.settings import Settings as VendorSettings
+from tests.agent.killing import Reaper, WatchedDatabase, WatchedTransport
 from vendors.client import VendorClient
 from vendors.models import Vendor
 from x402.client import BoundedTransport
@@ -96,9 +98,13 @@ class Stage:
         return await tick(self.services, run.id)
 
     async def finish(self, run: Run, limit: int = 200) -> Run:
-        """Tick whenever the run asks for it until it has ended."""
+        """Tick whenever the run asks for it until it has ended. A lease that somebody died with is waited for."""
         for _ in range(limit):
-            run = (await self.tick(run)).run
+            try:
+                run = (await self.tick(run)).run
+            except RunBusy as busy:
+                self.clock.pass_(busy.retry_after)
+                continue
             await self.check(run)
             if run.next_tick_at is None:
                 return run
@@ -106,13 +112,14 @@ class Stage:
         raise AssertionError(f"the run did not end: {run.status} {run.phase} {run.reservations}")
 
     async def check(self, run: Run) -> None:
-        """What holds at any time: the books balance, the chain verifies, no more was spent than the vendors saw."""
+        """What holds at any time: the books balance, the chain verifies, no more moved than we have booked."""
         run = await self.services.runs.get(run.id)
         assert run.budget_total == run.budget_remaining + run.budget_reserved + run.budget_spent
         entries = [public_observation(each) for each in await self.trail(run)]
         assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
         moved = sum(each["amount"] for each in (await self.journal())["settlements"])
         assert moved <= run.budget_spent + run.budget_reserved
+        assert run.budget_spent + run.budget_reserved <= run.budget_total
 
     async def journal(self) -> dict[str, list[dict[str, object]]]:
         """The vendors' own record: what really happened."""
@@ -134,11 +141,6 @@ class Stage:
         return await self.services.runs.payments(await self.services.runs.get(run.id))
 
 
-def personas() -> tuple[Persona, ...]:
-    """The two vendors of the demo."""
-    return DEFAULT_CATALOG
-
-
 async def a_stage(
     faults: str = "",
     *,
@@ -146,9 +148,11 @@ async def a_stage(
     planner: Planner | None = None,
     pinned: bool = True,
     epoch_seconds: float = 10,
+    reaper: Reaper | None = None,
     **settings: object,
 ) -> Stage:
-    """A stage with these vendors registered, failing as `faults` says."""
+    """A stage with these vendors registered, failing as `faults` says, where `reaper` may kill."""
+    reaper = reaper or Reaper()
     clock = Clock()
     ids = count(1)
     app = create_app(
@@ -164,8 +168,8 @@ async def a_stage(
         new_token=lambda: f"tick-{next(tokens)}",
     )
     transport = InProcess(app)
-    http = httpx.AsyncClient(transport=BoundedTransport(transport))
-    database = EmbeddedDatabase()
+    http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, reaper)))
+    database = WatchedDatabase(EmbeddedDatabase(), reaper)
     our_settings = Settings.model_validate({"x402_private_key": KEY, **settings})
     services = Services(
         settings=our_settings,
