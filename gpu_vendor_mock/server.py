@@ -9,6 +9,7 @@ import socket
 import sys
 
 import uvicorn
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gpu_vendor_mock.app import create_app
@@ -16,7 +17,7 @@ from gpu_vendor_mock.dropping import with_abort
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
 
-__all__ = ["DroppingProtocol", "serve"]
+__all__ = ["DroppingProtocol", "make_server", "serve"]
 
 
 class DroppingProtocol(H11Protocol):
@@ -39,16 +40,19 @@ def serve(settings: Settings, host: str, port: int) -> None:
     try:
         listening = socket.create_server((host, port))
     except OSError as exc:
-        raise BadSetting(f"cannot listen on {host}:{port}: {exc.strerror}") from exc
+        raise BadSetting(f"cannot listen on {host}:{port}: {exc}") from exc
     with listening:
         vendors = ", ".join(persona.vendor_id for persona in settings.mock_vendors)
         sys.stdout.write(f"mock vendors at http://{host}:{listening.getsockname()[1]} ({vendors})\n")
         sys.stdout.flush()
-        config = uvicorn.Config(
-            create_app(settings), http=DroppingProtocol, log_level="warning", access_log=False, lifespan="off"
-        )
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run(sockets=[listening])
+            make_server(create_app(settings)).run(sockets=[listening])
+
+
+def make_server(app: ASGIApp) -> uvicorn.Server:
+    """A server for `app` under which the faults that drop connections really drop them. Quiet but for warnings."""
+    config = uvicorn.Config(app, http=DroppingProtocol, log_level="warning", access_log=False, lifespan="off")
+    return uvicorn.Server(config)
 
 
 def _is_loopback(host: str) -> bool:

@@ -17,7 +17,21 @@ from eth_account import Account
 
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
 
-__all__ = ["NOW", "Buyer", "Clock", "Sleeper", "Vendor", "dig", "settings", "text"]
+__all__ = [
+    "NOW",
+    "Buyer",
+    "Clock",
+    "Sleeper",
+    "Vendor",
+    "as_version_1",
+    "decoded",
+    "dig",
+    "encoded",
+    "low_v",
+    "respelled",
+    "settings",
+    "text",
+]
 
 NOW = 1_790_000_000.0
 SECRET = LOCAL_SECRET
@@ -149,6 +163,34 @@ class Buyer:
             },
         )
         return "0x" + bytes(signed.signature).hex()
+
+
+def respelled(header: Mapping[str, str]) -> dict[str, str]:
+    """The same authorization and signature, with the hex of the nonce and the payer in capitals."""
+    message = decoded(header["PAYMENT-SIGNATURE"])
+    authorization = dig(message, "payload", "authorization")
+    assert isinstance(authorization, dict)
+    for name in ("nonce", "from"):
+        authorization[name] = "0x" + str(authorization[name])[2:].upper()
+    return {"PAYMENT-SIGNATURE": encoded(message)}
+
+
+def low_v(header: Mapping[str, str]) -> dict[str, str]:
+    """The same signature with a recovery byte of 0 or 1 in place of 27 or 28: other bytes, equally valid."""
+    message = decoded(header["PAYMENT-SIGNATURE"])
+    payload = dig(message, "payload")
+    assert isinstance(payload, dict)
+    signature = str(payload["signature"])
+    payload["signature"] = signature[:-2] + f"{int(signature[-2:], 16) - 27:02x}"
+    return {"PAYMENT-SIGNATURE": encoded(message)}
+
+
+def as_version_1(header: Mapping[str, str]) -> dict[str, str]:
+    """The same signed authorization in the clothes of the older protocol."""
+    payload = dig(decoded(header["PAYMENT-SIGNATURE"]), "payload")
+    return {
+        "X-PAYMENT": encoded({"x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": payload})
+    }
 
 
 @dataclass

@@ -188,8 +188,9 @@ async def test_a_quote_is_good_for_ten_minutes(vendor: Vendor, clock: Clock) -> 
     assert (await vendor.submit(template, "k1")).status_code == 402
     clock.now = NOW + 600
     assert (await vendor.submit(template, "k2")).status_code == 410
-    await vendor.quote()
+    fresh = await vendor.template()
     assert (await vendor.submit(template, "k3")).status_code == 410
+    assert (await vendor.submit(fresh, "k2")).status_code == 402, "the key was not used up"
 
 
 async def test_an_order_not_paid_in_time_is_gone(vendor: Vendor, clock: Clock, buyer: Buyer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Literal
 
 import httpx
@@ -10,7 +11,19 @@ import pytest
 
 from gpu_vendor_mock.catalog import GPU_VENDOR_1_PAY_TO, WRONG_PAYEE
 from tests.gpu_vendor_mock.conftest import OpenShop
-from tests.gpu_vendor_mock.support import NOW, Buyer, Clock, Vendor, decoded, dig, encoded, text
+from tests.gpu_vendor_mock.support import (
+    NOW,
+    Buyer,
+    Clock,
+    Vendor,
+    as_version_1,
+    decoded,
+    dig,
+    encoded,
+    low_v,
+    respelled,
+    text,
+)
 from x402.errors import FacilitatorUnavailable, SettlementUnknown
 from x402.facilitator import Kind, Verdict
 from x402.wire import Offer, Payment, Receipt
@@ -24,6 +37,15 @@ async def _refused(vendor: Vendor, response: httpx.Response) -> None:
     assert await vendor.journal("settlements") == []
     assert await vendor.journal("jobs") == []
     assert [dig(refusal, "reason") for refusal in await vendor.journal("refusals")] == [reason]
+
+
+def _in_lower_case(header: dict[str, str]) -> dict[str, str]:
+    """The same payment for terms whose payee is written differently than they were offered."""
+    message = decoded(header["PAYMENT-SIGNATURE"])
+    accepted = dig(message, "accepted")
+    assert isinstance(accepted, dict)
+    accepted["payTo"] = str(accepted["payTo"]).lower()
+    return {"PAYMENT-SIGNATURE": encoded(message)}
 
 
 @pytest.mark.parametrize(
@@ -213,11 +235,8 @@ async def test_a_refused_payment_does_not_spoil_the_order(vendor: Vendor, buyer:
 async def test_terms_that_were_not_offered_are_refused(vendor: Vendor, buyer: Buyer) -> None:
     """`accepted` must be the offer as it was made, character for character."""
     template = await vendor.template()
-    payment = decoded(buyer.pay(await vendor.submit(template, "k"))["PAYMENT-SIGNATURE"])
-    accepted = dig(payment, "accepted")
-    assert isinstance(accepted, dict)
-    accepted["payTo"] = str(accepted["payTo"]).lower()
-    await _refused(vendor, await vendor.submit(template, "k", {"PAYMENT-SIGNATURE": encoded(payment)}))
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    await _refused(vendor, await vendor.submit(template, "k", _in_lower_case(payment)))
 
 
 @pytest.mark.parametrize(
@@ -257,15 +276,16 @@ class _Facilitator:
 _SETTLED = Receipt(success=True, transaction="0x" + "ee" * 32, network="eip155:84532")
 
 
+@pytest.mark.parametrize("spell", [dict, respelled, low_v, as_version_1])
 async def test_a_nonce_pays_once_even_if_the_facilitator_would_take_it_twice(
-    open_shop: OpenShop, buyer: Buyer
+    open_shop: OpenShop, buyer: Buyer, spell: Callable[[dict[str, str]], dict[str, str]]
 ) -> None:
     """The guard is the vendor's own, so the journal is right even where x402 code is wrong."""
     vendor = open_shop(_Facilitator(_SETTLED, _SETTLED))
     template = await vendor.template()
-    payment = buyer.pay(await vendor.submit(template, "k1"))
+    payment = buyer.pay(await vendor.submit(template, "k1"), nonce="0x" + "ab" * 32)
     assert (await vendor.submit(template, "k1", payment)).status_code == 200
-    assert (await vendor.submit(template, "k2", payment)).status_code == 402
+    assert (await vendor.submit(template, "k2", spell(payment))).status_code == 402
     assert len(await vendor.journal("settlements")) == len(await vendor.journal("jobs")) == 1
 
 
@@ -295,6 +315,7 @@ async def test_a_failed_settlement_is_shown_and_starts_no_job(open_shop: OpenSho
     await _refused(vendor, response)
     receipt = decoded(response.headers["payment-response"])
     assert (dig(receipt, "success"), dig(receipt, "errorReason")) == (False, "transaction_failed")
+    assert (await vendor.submit(template, "k1", _in_lower_case(payment))).status_code == 402
     assert (await vendor.submit(template, "k2", payment)).status_code == 402
     assert (await vendor.submit(template, "k1", payment)).status_code == 200
 

@@ -16,7 +16,16 @@ import httpx
 import pytest
 
 from tests.gpu_vendor_mock.conftest import OpenShop
-from tests.gpu_vendor_mock.support import Buyer, Clock, Vendor, decoded, dig, encoded, text
+from tests.gpu_vendor_mock.support import (
+    Buyer,
+    Clock,
+    Vendor,
+    as_version_1,
+    dig,
+    low_v,
+    respelled,
+    text,
+)
 from x402.facilitator import Kind, Verdict
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import Offer, Payment, Receipt
@@ -50,34 +59,6 @@ class _GivingWay:
     async def _give_way(self) -> None:
         for _ in range(self._random.randrange(6)):
             await asyncio.sleep(0)
-
-
-def _respelled(header: Mapping[str, str]) -> dict[str, str]:
-    """The same authorization and signature, with the hex of the nonce and the payer in capitals."""
-    message = decoded(header["PAYMENT-SIGNATURE"])
-    authorization = dig(message, "payload", "authorization")
-    assert isinstance(authorization, dict)
-    for name in ("nonce", "from"):
-        authorization[name] = "0x" + str(authorization[name])[2:].upper()
-    return {"PAYMENT-SIGNATURE": encoded(message)}
-
-
-def _low_v(header: Mapping[str, str]) -> dict[str, str]:
-    """The same signature with a recovery byte of 0 or 1 in place of 27 or 28: other bytes, equally valid."""
-    message = decoded(header["PAYMENT-SIGNATURE"])
-    payload = dig(message, "payload")
-    assert isinstance(payload, dict)
-    signature = str(payload["signature"])
-    payload["signature"] = signature[:-2] + f"{int(signature[-2:], 16) - 27:02x}"
-    return {"PAYMENT-SIGNATURE": encoded(message)}
-
-
-def _as_version_1(header: Mapping[str, str]) -> dict[str, str]:
-    """The same signed authorization in the clothes of the older protocol."""
-    payload = dig(decoded(header["PAYMENT-SIGNATURE"]), "payload")
-    return {
-        "X-PAYMENT": encoded({"x402Version": 1, "scheme": "exact", "network": "base-sepolia", "payload": payload})
-    }
 
 
 async def _check_books(vendor: Vendor, facilitator: _GivingWay) -> None:
@@ -159,7 +140,7 @@ async def test_one_nonce_however_it_is_spelled_at_once(
     vendor = open_shop(facilitator)
     template = await vendor.template()
     payment = buyer.pay(await vendor.submit(template, "k0"), nonce="0x" + "ab" * 32)
-    spellings = [payment, _respelled(payment), _low_v(payment), _as_version_1(payment)]
+    spellings = [payment, respelled(payment), low_v(payment), as_version_1(payment)]
     random.Random(seed).shuffle(spellings)
     responses = await asyncio.gather(
         *(vendor.submit(template, f"k{n}", spelling) for n, spelling in enumerate(spellings))
@@ -169,7 +150,7 @@ async def test_one_nonce_however_it_is_spelled_at_once(
     await _check_books(vendor, facilitator)
 
 
-@pytest.mark.parametrize("spell", [_respelled, _low_v, _as_version_1])
+@pytest.mark.parametrize("spell", [respelled, low_v, as_version_1])
 async def test_each_spelling_would_be_paid_if_it_came_first(
     vendor: Vendor, buyer: Buyer, spell: Callable[[Mapping[str, str]], dict[str, str]]
 ) -> None:

@@ -1,26 +1,125 @@
-"""The program as a process, spoken to over real sockets."""
+"""The vendors over real sockets: closed connections, impatient clients, and the program as a process."""
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.gpu_vendor_mock.support import Buyer, Vendor, decoded, text
+from gpu_vendor_mock.__main__ import main
+from gpu_vendor_mock.app import create_app
+from gpu_vendor_mock.server import make_server
+from tests.gpu_vendor_mock.support import Buyer, Clock, Vendor, decoded, settings, text
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LINE = re.compile(r"mock vendors at (http://127\.0\.0\.1:\d+) \(gpu_vendor_1, gpu_vendor_2\)\n")
-_PROGRAM = [sys.executable, "-m", "gpu_vendor_mock"]
 
+Serve = Callable[..., Vendor]
 Start = Callable[..., subprocess.Popen[str]]
+
+
+@pytest.fixture
+async def serve(clock: Clock) -> AsyncIterator[Serve]:
+    """Serves vendors on a free port, in this event loop, with the given settings."""
+    clients: list[httpx.AsyncClient] = []
+    async with asyncio.TaskGroup() as tasks:
+        servers = []
+
+        def served(sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **given: object) -> Vendor:
+            listening = socket.create_server(("127.0.0.1", 0))
+            server = make_server(create_app(settings(**given), clock=clock, sleep=sleep))
+            servers.append(server)
+            tasks.create_task(server.serve(sockets=[listening]))
+            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            clients.append(httpx.AsyncClient(base_url=address, timeout=10, trust_env=False))
+            return Vendor(clients[-1])
+
+        yield served
+        for http in clients:
+            await http.aclose()
+        for server in servers:
+            server.should_exit = True
+
+
+@pytest.mark.parametrize(("fault", "settled"), [("drop_before_payment", 0), ("drop_after_payment", 1)])
+async def test_a_dropped_connection_closes_without_an_answer(
+    serve: Serve, buyer: Buyer, fault: str, settled: int
+) -> None:
+    """The client sees the connection end before a single byte; the server goes on, and knows what it did."""
+    vendor = serve(faults=f"{fault}*1")
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
+        await vendor.submit(template, "k", payment)
+    assert len(await vendor.journal("settlements")) == settled
+    recovered = await vendor.submit(template, "k", payment)
+    assert recovered.status_code == 200
+    (only,) = await vendor.journal("settlements")
+    assert text(decoded(recovered.headers["payment-response"]), "transaction") == text(only, "transaction")
+    assert len(await vendor.journal("jobs")) == 1
+
+
+async def test_not_one_byte_comes_back_on_a_dropped_connection(
+    serve: Serve, buyer: Buyer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Seen from the bare socket; and the server does not take it for an error of the app."""
+    vendor = serve(faults="drop_after_payment")
+    logger = logging.getLogger("uvicorn.error")
+    logger.addHandler(caplog.handler)
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    request = vendor.http.build_request(
+        "POST",
+        "/submit-job",
+        json={"vendorJobTemplateId": template, "jobParams": vendor.params},
+        headers=vendor.headers({"idempotency-key": "k", **payment}),
+    )
+    lines = [b"POST /submit-job HTTP/1.1", *(name + b": " + value for name, value in request.headers.raw)]
+    reader, writer = await asyncio.open_connection(request.url.host, request.url.port)
+    writer.write(b"\r\n".join([*lines, b"", request.content]))
+    try:
+        answered = await reader.read()
+    except ConnectionResetError:
+        answered = b""
+    writer.close()
+    assert answered == b""
+    assert len(await vendor.journal("settlements")) == 1
+    logger.removeHandler(caplog.handler)
+    assert caplog.records == []
+
+
+async def test_a_client_that_gives_up_on_a_slow_vendor_has_paid(serve: Serve, buyer: Buyer) -> None:
+    """The payment was sent; that nobody waits for the answer does not bring it back."""
+    slow, over = asyncio.Event(), asyncio.Event()
+
+    async def sleep(_seconds: float) -> None:
+        slow.set()
+        await over.wait()
+
+    vendor = serve(sleep)
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    waiting = asyncio.create_task(vendor.submit(template, "k", payment, fault="slow=1"))
+    await slow.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await vendor.journal("settlements") == []
+    over.set()
+    assert (await vendor.submit(template, "k", payment)).status_code == 200
+    assert len(await vendor.journal("payments")) == 2
+    assert len(await vendor.journal("settlements")) == 1
 
 
 def _environment(**variables: str) -> dict[str, str]:
@@ -32,9 +131,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts the program on a free port with the given variables, and ends it after the test."""
     processes: list[subprocess.Popen[str]] = []
 
-    def started(*arguments: str, **variables: str) -> subprocess.Popen[str]:
+    def started(**variables: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [*_PROGRAM, "--port", "0", *arguments],
+            [sys.executable, "-m", "gpu_vendor_mock", "--port", "0"],
             cwd=tmp_path,  # no .env here
             env=_environment(**variables),
             stdout=subprocess.PIPE,
@@ -51,20 +150,6 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate(timeout=10)
 
 
-@pytest.fixture
-async def real_vendor(start: Start) -> AsyncIterator[Callable[..., Vendor]]:
-    """A vendor in a process of its own."""
-    clients: list[httpx.AsyncClient] = []
-
-    def opened(**variables: str) -> Vendor:
-        clients.append(httpx.AsyncClient(base_url=_address(start(**variables)), timeout=10, trust_env=False))
-        return Vendor(clients[-1])
-
-    yield opened
-    for http in clients:
-        await http.aclose()
-
-
 def _address(process: subprocess.Popen[str]) -> str:
     """Where the process says it listens."""
     assert process.stdout is not None
@@ -75,7 +160,7 @@ def _address(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
 def test_the_program_says_where_it_listens_serves_and_stops(start: Start, stop: signal.Signals) -> None:
-    """One line on stdout, as soon as connections are taken; nothing else is said, and a signal ends it."""
+    """One line on stdout, and connections are taken; nothing else is said, and a signal ends it."""
     process = start()
     address = _address(process)
     assert httpx.get(f"{address}/health", trust_env=False).status_code == 200
@@ -85,112 +170,76 @@ def test_the_program_says_where_it_listens_serves_and_stops(start: Start, stop: 
     assert process.returncode in (0, -stop)
 
 
-async def test_a_job_is_bought_over_a_real_connection(real_vendor: Callable[..., Vendor], buyer: Buyer) -> None:
-    """Quote, 402, payment, receipt, status; with a secret of one's own."""
-    vendor = real_vendor(GPU_VENDOR_SECRET="a-secret-of-mine", EPOCH_SECONDS="0")
-    assert (await vendor.quote()).status_code == 401
-    vendor.secret = "a-secret-of-mine"
-    vendor.headers()
-    template = await vendor.template()
-    unpaid = await vendor.submit(template, "k")
-    bought = await vendor.submit(template, "k", buyer.pay(unpaid, validBefore=_FAR))
-    assert bought.status_code == 200
-    status = await vendor.status(text(bought.json(), "vendorJobId"))
-    assert text(status.json(), "status") == "completed"
-
-
-_FAR = 4_000_000_000
-"""An authorization for the real clock of the process."""
-
-
-@pytest.mark.parametrize(("fault", "settled"), [("drop_before_payment", 0), ("drop_after_payment", 1)])
-async def test_a_dropped_connection_closes_without_an_answer(
-    real_vendor: Callable[..., Vendor], buyer: Buyer, fault: str, settled: int
-) -> None:
-    """The client sees the connection end before a single byte; the server goes on, and knows what it did."""
-    vendor = real_vendor(FAULTS=f"{fault}*1")
-    template = await vendor.template()
-    payment = buyer.pay(await vendor.submit(template, "k"), validBefore=_FAR)
-    with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
-        await vendor.submit(template, "k", payment)
-    assert len(await vendor.journal("settlements")) == settled
-    recovered = await vendor.submit(template, "k", payment)
-    assert recovered.status_code == 200
-    (only,) = await vendor.journal("settlements")
-    assert text(decoded(recovered.headers["payment-response"]), "transaction") == text(only, "transaction")
-    assert len(await vendor.journal("jobs")) == 1
-
-
-async def test_a_dropped_connection_is_closed_to_the_last_byte(start: Start, buyer: Buyer) -> None:
-    """Seen from the bare socket: not one byte comes back, and nothing is complained of on stderr."""
-    process = start(FAULTS="drop_after_payment")
-    address = _address(process)
-    async with httpx.AsyncClient(base_url=address, trust_env=False) as http:
+async def test_a_job_is_bought_from_the_program(start: Start, buyer: Buyer) -> None:
+    """Quote, 402, payment, receipt, status; by the clock of the machine and with a secret of one's own."""
+    address = _address(start(GPU_VENDOR_SECRET="a-secret-of-mine", EPOCH_SECONDS="0"))
+    async with httpx.AsyncClient(base_url=address, timeout=10, trust_env=False) as http:
         vendor = Vendor(http)
+        assert (await vendor.quote()).status_code == 401
+        vendor.secret = "a-secret-of-mine"
         template = await vendor.template()
-        payment = buyer.pay(await vendor.submit(template, "k"), validBefore=_FAR)
-        headers = vendor.headers({"idempotency-key": "k", **payment})
-        body = {"vendorJobTemplateId": template, "jobParams": vendor.params}
-        request = http.build_request("POST", "/submit-job", json=body, headers=headers)
-        raw = b"POST /submit-job HTTP/1.1\r\n" + b"".join(
-            name + b": " + value + b"\r\n" for name, value in request.headers.raw
-        )
-        host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
-            connection.sendall(raw + b"\r\n" + request.content)
-            try:
-                answered = connection.recv(1)
-            except ConnectionResetError:
-                answered = b""
-        assert answered == b""
-        assert len(await vendor.journal("settlements")) == 1
-    process.send_signal(signal.SIGINT)
-    assert process.communicate(timeout=10)[1] == ""
+        unpaid = await vendor.submit(template, "k")
+        bought = await vendor.submit(template, "k", buyer.pay(unpaid, validBefore=int(time.time()) + 300))
+        assert bought.status_code == 200
+        status = await vendor.status(text(bought.json(), "vendorJobId"))
+        assert text(status.json(), "status") == "completed"
 
 
-async def test_a_client_that_gives_up_on_a_slow_vendor_has_paid(
-    real_vendor: Callable[..., Vendor], buyer: Buyer
-) -> None:
-    """The payment was sent; that nobody waits for the answer does not bring it back."""
-    vendor = real_vendor()
-    template = await vendor.template()
-    payment = buyer.pay(await vendor.submit(template, "k"), validBefore=_FAR)
-    vendor.http.timeout = httpx.Timeout(0.05)
-    with pytest.raises(httpx.ReadTimeout):
-        await vendor.submit(template, "k", payment, fault="slow=300")
-    vendor.http.timeout = httpx.Timeout(10)
-    # The slow request is let in first and holds nothing, so this one may be served before or after it.
-    assert (await vendor.submit(template, "k", payment, fault="slow=600")).status_code == 200
-    assert len(await vendor.journal("settlements")) == 1
-    assert len(await vendor.journal("payments")) == 2
-
-
-def _fails(*arguments: str, **variables: str) -> str:
+@pytest.fixture
+def fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., str]:
     """What the program says when it does not start."""
-    process = subprocess.run(
-        [*_PROGRAM, *arguments], env=_environment(**variables), capture_output=True, text=True, timeout=30
-    )
-    assert process.returncode == 2
-    assert process.stdout == ""
-    return process.stderr
+
+    def said(*arguments: str, **variables: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["gpu_vendor_mock", *arguments])
+        for name, value in {"GPU_VENDOR_SECRET": "", **variables}.items():
+            monkeypatch.setenv(name, value)
+        assert main() == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return captured.err
+
+    return said
 
 
-def test_a_bad_setting_stops_the_program_with_its_name() -> None:
-    """Exit code 2, the variable and the reason, no traceback."""
-    said = _fails(EPOCHS="none", FAULTS="explode")
-    assert "EPOCHS: " in said
-    assert "FAULTS: " in said
-    assert "Traceback" not in said
+def test_a_bad_setting_stops_the_program_with_its_name(fails: Callable[..., str]) -> None:
+    """Exit code 2, each variable and the reason."""
+    said = fails(EPOCHS="none", FAULTS="explode").splitlines()
+    assert said[0] == "gpu_vendor_mock cannot start."
+    assert {line.partition(":")[0] for line in said[1:]} == {"EPOCHS", "FAULTS"}
 
 
-def test_a_taken_port_is_said_to_be_taken() -> None:
+def test_a_taken_port_is_said_to_be_taken(fails: Callable[..., str]) -> None:
     """Exit code 2 and the address."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert f"cannot listen on 127.0.0.1:{port}" in _fails("--port", str(port))
+        port = str(taken.getsockname()[1])
+        assert f"cannot listen on 127.0.0.1:{port}" in fails("--port", port)
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "vendors.example"])
-def test_the_well_known_secret_is_for_loopback_only(host: str) -> None:
+@pytest.mark.parametrize("port", ["65536", "-1", "http"])
+def test_a_port_that_is_none_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    """Exit code 2 and a line, not a traceback."""
+    monkeypatch.setattr(sys, "argv", ["gpu_vendor_mock", f"--port={port}"])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    assert "argument --port: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "vendors.example"])
+def test_the_well_known_secret_is_for_loopback_only(fails: Callable[..., str], host: str) -> None:
     """Whoever can reach the vendors could use it."""
-    assert "set GPU_VENDOR_SECRET" in _fails("--host", host, "--port", "0")
+    assert "set GPU_VENDOR_SECRET" in fails("--host", host, "--port", "0")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost"])
+def test_other_addresses_are_for_a_secret_of_ones_own(fails: Callable[..., str], host: str) -> None:
+    """With one, the address is taken (here, one that cannot be had stands for it)."""
+    with socket.create_server((host, 0)) as taken:
+        port = str(taken.getsockname()[1])
+        said = fails("--host", host, "--port", port, GPU_VENDOR_SECRET="a-secret-of-mine")
+    assert f"cannot listen on {host}:{port}" in said
