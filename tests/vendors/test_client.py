@@ -74,7 +74,7 @@ async def test_a_passing_trouble_is_outlived(
 async def test_a_dead_connection_leaves_time_for_another(client: VendorClient, server: ScriptedVendor) -> None:
     """Silence gets half of the time, so that the second try can still be answered."""
     server.answers(HANG, reply(200, QUOTE))
-    await quote(client, a_vendor(server.url), 0.8)
+    await quote(client, a_vendor(server.url), 1.0)
     assert len(server.seen) == 2
 
 

@@ -20,7 +20,7 @@ from x402.negotiation import read_challenge
 from x402.wire import Challenge, PaymentHeader, Receipt
 
 LONG = 5.0
-SHORT = 0.15
+SHORT = 0.1
 RECEIPT = Receipt(success=True, transaction=TRANSACTION, network="eip155:84532")
 ACCEPTED = reply(200, SUBMITTED, receipt_header())
 STORED = PaymentHeader("PAYMENT-SIGNATURE", "c3RvcmVkIGJ5dGVz")
@@ -174,10 +174,10 @@ async def test_paid_and_silence_is_an_unknown_outcome_in_time(
     client: VendorClient, server: ScriptedVendor, silence: Reply
 ) -> None:
     """The deadline holds for the whole exchange, and a late answer is not an absent vendor."""
-    server.answers(challenge(), silence)
+    server.answers(silence)
     async with asyncio.timeout(LONG):
         with pytest.raises(OutcomeUnknown, match="no answer to /submit-job in time"):
-            await submit(client, server, PaymentAuth(Wallet().authorize), SHORT)
+            await submit(client, server, PaymentAuth(Wallet().authorize, STORED), SHORT)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ async def test_a_receipt_outlives_the_answer_that_broke(
     client: VendorClient, server: ScriptedVendor, broken: Reply
 ) -> None:
     """The headers showed a settlement before the rest failed: that is kept as proof."""
-    server.answers(challenge(), broken)
+    server.answers(broken)
     with pytest.raises(OutcomeUnknown, match=TRANSACTION) as caught:
-        await submit(client, server, PaymentAuth(Wallet().authorize), SHORT)
+        await submit(client, server, PaymentAuth(Wallet().authorize, STORED), 0.5)
     assert caught.value.receipt == RECEIPT
 
 
@@ -309,7 +309,7 @@ async def test_time_that_runs_out_while_authorizing_sends_nothing(
     server.answers(challenge(), ACCEPTED)
     with pytest.raises(VendorUnavailable):
         await submit(client, server, PaymentAuth(authorize), SHORT)
-    assert payments(server) == [""]
+    assert not any(payments(server))
 
 
 @pytest.mark.parametrize("bad", [*UNCLEAR, reply(402, {}), reply(401)])
