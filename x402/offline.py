@@ -15,7 +15,7 @@ from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["MemoryLedger", "OfflineFacilitator", "Transfer", "transaction_id"]
 
-NonceKey: TypeAlias = tuple[str, str, str, str]
+_NonceKey: TypeAlias = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class MemoryLedger:
 
     balances: dict[tuple[str, str, str], int] = field(default_factory=dict)
     journal: list[Transfer] = field(default_factory=list)
-    _settled: dict[NonceKey, tuple[str, Receipt]] = field(default_factory=dict)
+    _settled: dict[_NonceKey, tuple[str, Receipt]] = field(default_factory=dict)
 
     def receipt_for(self, payment: Payment, offer: Offer) -> Receipt | None:
         """The receipt of exactly this payment, if it was settled before."""
@@ -137,7 +137,7 @@ _OBSTACLES: Final = {
 }
 
 
-def _nonce_key(payment: Payment, offer: Offer) -> NonceKey:
+def _nonce_key(payment: Payment, offer: Offer) -> _NonceKey:
     """Replay protection is per token and payer (EIP-3009 `authorizationState`)."""
     a = payment.authorization
     return offer.network, offer.asset.lower(), a.payer.lower(), a.nonce.lower()

@@ -31,7 +31,13 @@ class RemoteFacilitator:
     """
 
     def __init__(self, http: httpx.AsyncClient, url: str) -> None:
-        """`url` is the base that the endpoints lie under."""
+        """`url` is the absolute URL that the endpoints lie under; `ValueError` when it is none."""
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as exc:
+            raise ValueError(f"the facilitator's URL cannot be read: {exc}") from exc
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError("the facilitator's URL must be absolute, http or https")
         self._http = http
         self._url = url.rstrip("/")
 
@@ -90,7 +96,7 @@ class RemoteFacilitator:
         try:
             async with asyncio.timeout(seconds):
                 response = await self._exchange(self._url + path, order, seconds)
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+        except (httpx.HTTPError, TimeoutError) as exc:
             raise FacilitatorUnavailable(f"{self._url}{path} was not reached: {type(exc).__name__}") from exc
         except ResponseRefused as exc:
             raise FacilitatorError(f"{self._url}{path}: {exc}") from exc
@@ -104,22 +110,21 @@ class RemoteFacilitator:
             ) from exc
 
     async def _exchange(self, url: str, order: JsonObject | None, seconds: float) -> httpx.Response:
-        target = httpx.URL(url)
+        request = self._http.build_request(
+            "GET" if order is None else "POST",
+            url,
+            content=None if order is None else to_json(order),
+            headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
+            timeout=seconds,
+        )
         for _ in range(_MAX_REDIRECTS):
-            request = self._http.build_request(
-                "GET" if order is None else "POST",
-                target,
-                content=None if order is None else to_json(order),
-                headers={"Content-Type": "application/json", "Cache-Control": "no-store"},
-                timeout=seconds,
-            )
             response = await self._http.send(request, follow_redirects=False)
-            if response.status_code not in _REDIRECTS or "Location" not in response.headers:
+            moved = response.next_request
+            if moved is None or response.status_code not in _REDIRECTS:
                 return response
-            moved = target.join(response.headers["Location"])
-            if target.scheme == "https" and moved.scheme != "https":
+            if request.url.scheme == "https" and moved.url.scheme != "https":
                 raise httpx.UnsupportedProtocol("a redirect would leave https")
-            target = moved
+            request = moved
         raise httpx.TooManyRedirects(f"more than {_MAX_REDIRECTS} redirects")
 
 

@@ -41,7 +41,12 @@ Handler = Callable[[Seen], Awaitable[Reply]]
 async def serving(handler: Handler) -> AsyncIterator[str]:
     """The base URL of a server that answers with `handler`, until the block ends."""
 
+    connections: set[asyncio.Task[None]] = set()
+
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -62,8 +67,8 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
                     status = re.sub(r"Content-Length: \d+\r\n", "", status)
                 writer.write(status.encode() + b"\r\n" + body_out)
                 await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            pass  # the client went away, or the block ended
         finally:
             writer.close()
 
@@ -73,3 +78,6 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         server.close()
+        for task in connections:
+            task.cancel()
+        await asyncio.gather(*connections)
