@@ -11,45 +11,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from gpu_vendor_mock.__main__ import main
-from gpu_vendor_mock.app import create_app
-from gpu_vendor_mock.server import make_server
-from tests.gpu_vendor_mock.support import Buyer, Clock, Vendor, decoded, settings, text
+from tests.gpu_vendor_mock.conftest import Serve
+from tests.gpu_vendor_mock.support import Buyer, Vendor, decoded, text
 
 _ROOT = Path(__file__).resolve().parents[2]
 _LINE = re.compile(r"mock vendors at (http://127\.0\.0\.1:\d+) \(gpu_vendor_1, gpu_vendor_2\)\n")
 
-Serve = Callable[..., Vendor]
 Start = Callable[..., subprocess.Popen[str]]
-
-
-@pytest.fixture
-async def serve(clock: Clock) -> AsyncIterator[Serve]:
-    """Serves vendors on a free port, in this event loop, with the given settings."""
-    clients: list[httpx.AsyncClient] = []
-    async with asyncio.TaskGroup() as tasks:
-        servers = []
-
-        def served(sleep: Callable[[float], Awaitable[None]] = asyncio.sleep, **given: object) -> Vendor:
-            listening = socket.create_server(("127.0.0.1", 0))
-            server = make_server(create_app(settings(**given), clock=clock, sleep=sleep))
-            servers.append(server)
-            tasks.create_task(server.serve(sockets=[listening]))
-            address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-            clients.append(httpx.AsyncClient(base_url=address, timeout=10, trust_env=False))
-            return Vendor(clients[-1])
-
-        yield served
-        for http in clients:
-            await http.aclose()
-        for server in servers:
-            server.should_exit = True
 
 
 @pytest.mark.parametrize(("fault", "settled"), [("drop_before_payment", 0), ("drop_after_payment", 1)])
@@ -107,7 +82,7 @@ async def test_a_client_that_gives_up_on_a_slow_vendor_has_paid(serve: Serve, bu
         slow.set()
         await over.wait()
 
-    vendor = serve(sleep)
+    vendor = serve(sleep=sleep)
     template = await vendor.template()
     payment = buyer.pay(await vendor.submit(template, "k"))
     waiting = asyncio.create_task(vendor.submit(template, "k", payment, fault="slow=1"))
