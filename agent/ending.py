@@ -13,7 +13,7 @@ from agent.money import usd_text
 from agent.purchase import closes_at
 from agent.step import Step
 
-__all__ = ["MAX_FAULTS", "MAX_IDLE_WAITS", "MAX_JOBS", "close", "ending_of"]
+__all__ = ["MAX_FAULTS", "MAX_IDLE_WAITS", "MAX_JOBS", "cancelled", "close", "ending_of"]
 
 MAX_JOBS: Final = 20
 """Jobs that one run may start. Whoever fails twenty times will not succeed by spending on."""
@@ -27,12 +27,17 @@ MAX_FAULTS: Final = 10
 _EVENT: Final = {"completed": "complete", "failed": "fail", "cancelled": "cancel"}
 
 
-def ending_of(run: Run, now: datetime) -> Ending | None:
-    """How the run is to end, if it is. The first reason stays."""
-    if run.ending is not None:
-        return run.ending
-    if run.cancel_requested:
+def cancelled(run: Run) -> Ending | None:
+    """How the run is to end if its user asked for it. The first reason stays."""
+    if run.ending is None and run.cancel_requested:
         return Ending(status="cancelled", code="cancelled", message="cancelled by its user")
+    return run.ending
+
+
+def ending_of(run: Run, now: datetime) -> Ending | None:
+    """How the run is to end, if it is. The first reason stays; a job that is done comes before a limit passed."""
+    if ending := cancelled(run):
+        return ending
     deadline = run.constraints.deadline
     if deadline is not None and now >= deadline:
         return _failed("deadline_passed", "the run's deadline passed before the goal was reached")

@@ -107,8 +107,8 @@ def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
             "finalMetrics": {**report.metrics} if report.metrics else None,
         },
     )
-    message = f"{job.vendor_id} finished the job"
-    return run.model_copy(update={"ending": Ending(status="completed", code="goal_reached", message=message)})
+    reached = Ending(status="completed", code="goal_reached", message=f"{job.vendor_id} finished the job")
+    return run.model_copy(update={"ending": run.ending or reached})
 
 
 def _learn(run: Run, job: Job, now: datetime, *, completed: bool) -> Run:

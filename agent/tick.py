@@ -18,7 +18,7 @@ from bson import ObjectId
 
 from agent.deadline import Deadline
 from agent.decide import decide
-from agent.ending import close, ending_of
+from agent.ending import cancelled, close, ending_of
 from agent.errors import ConfigurationError, LeaseLost, RunBusy, StoreUnavailable
 from agent.jobs import fail, follow, overdue
 from agent.leased import LeasedRun
@@ -105,7 +105,7 @@ async def _tell(services: Services, run: Run) -> None:
 
 
 async def _advance(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
-    desk.set(ending=ending_of(desk.draft, services.world.now()))
+    desk.set(ending=cancelled(desk.draft))
     await _recover(desk, services, deadline)
     await _observe(desk, services, deadline)
     now = services.world.now()

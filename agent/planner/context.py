@@ -99,7 +99,7 @@ def _number(hours: float) -> float | int:
 
 
 Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_readable)]
-Hours = Annotated[float, Field(gt=0, le=MAX_HOURS, allow_inf_nan=False), PlainSerializer(_number)]
+Hours = Annotated[float, Field(gt=0, le=MAX_HOURS), PlainSerializer(_number)]
 
 
 class _Action(BaseModel):

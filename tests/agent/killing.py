@@ -6,6 +6,7 @@ has happened and nobody in the process knows. What lives on is the database, the
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -41,6 +42,7 @@ class Reaper:
         mine = self.count == self.at
         if mine and not self.after:
             raise Killed
+        await asyncio.sleep(0)  # others get their turn, as they would on a real wire
         try:
             return await effect()
         finally:

@@ -108,7 +108,11 @@ def test_unseen_characters_are_dropped() -> None:
     """Tag characters carry instructions that people do not see and models do."""
     hidden = "".join(chr(0xE0000 + ord(sign)) for sign in "abort")
 
-    assert quoted(question(context(goal=f"Train{hidden} it\u202e\x1b[2J"), None))["goal"] == "Train it"
+    goal, vendor = f"Train{hidden} it\u202e\x1b[2J", replace(FIRST, name=f"First{hidden}")
+    data = quoted(question(context(vendor, goal=goal, jobs=(job(failure=hidden),)), None))
+
+    assert data["goal"] == "Train it"
+    assert hidden not in json.dumps(data, ensure_ascii=False)
 
 
 @given(contexts, st.none() | st.builds(Refused, answer=st.text(), problems=st.lists(st.text())))

@@ -1,0 +1,492 @@
+"""A tick advances a run by one step, whatever the vendors do, and a run always ends."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from bson import ObjectId
+
+from agent import runs
+from agent.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
+from agent.errors import RunBusy, RunNotFound
+from agent.models import Lease, Run
+from agent.planner import Plan
+from agent.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.tick import tick
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
+from tests.agent.stage import START, Stage, a_stage
+
+FIRST, SECOND = DEFAULT_CATALOG
+
+
+@dataclass
+class Scripted:
+    """A planner that says what it is told to; the last line again and again."""
+
+    lines: list[StartJob | Wait | Abort]
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (Planner's face)
+        action = self.lines.pop(0) if len(self.lines) > 1 else self.lines[0]
+        return Plan(action, "stub", None, None, None, None, 0, None, None)
+
+
+class Broken:
+    """A planner with a fault in it."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (Planner's face)
+        raise ZeroDivisionError("secret detail")
+
+
+async def events(stage: Stage, run: Run) -> list[str]:
+    """What happened, in short: types of observations, for money what became of it."""
+    return [
+        str(each.data["event"]) if each.type == "payment_event" else each.type
+        for each in await stage.trail(run)
+        if each.type != "job_log"
+    ]
+
+
+async def test_the_walk_through_of_the_demo() -> None:
+    """The first vendor fails, the second finishes; each is paid once, and the rest of the budget is left."""
+    stage = await a_stage("gpu_vendor_1:fail_at_epoch=3")
+    run = await stage.start()
+
+    first = await stage.tick(run)
+
+    assert first.message == "Job started"
+    assert first.action is not None
+    assert tuple(first.action[key] for key in ("action", "vendorId", "maxHours")) == (
+        "start_job",
+        "gpu_vendor_1",
+        1,
+    )
+    assert (first.run.budget_remaining, first.run.budget_spent, first.run.phase) == (
+        3_600_000,
+        1_400_000,
+        "executing",
+    )
+
+    run = await stage.finish(run)
+
+    assert (run.status, run.phase, run.failure) == ("completed", "success", None)
+    assert (run.budget_remaining, run.budget_reserved, run.budget_spent) == (1_800_000, 0, 3_200_000)
+    assert [(job.vendor_id, job.status) for job in await stage.jobs(run)] == [
+        ("gpu_vendor_1", "failed"),
+        ("gpu_vendor_2", "completed"),
+    ]
+    assert await events(stage, run) == [
+        "run_started",
+        *("agent_reasoning", "quote", "reserved", "authorized", "job_submitted", "settled", "job_failed"),
+        *("agent_reasoning", "quote", "reserved", "authorized", "job_submitted", "settled", "job_completed"),
+        "run_completed",
+    ]
+    journal = await stage.journal()
+    assert [each.x402_tx_id for each in await stage.payments(run)] == [
+        each["transaction"] for each in journal["settlements"]
+    ]
+
+
+async def test_a_finished_run_is_left_alone() -> None:
+    """A tick on it says so and does nothing."""
+    stage = await a_stage()
+    run = await stage.finish(await stage.start())
+
+    result = await stage.tick(run)
+
+    assert result.message == "Run is completed; there is nothing left to do"
+    assert result.action is None
+    assert result.run == await stage.services.runs.get(run.id)
+
+
+async def test_an_unknown_run_is_not_found() -> None:
+    """By its own error."""
+    stage = await a_stage()
+
+    with pytest.raises(RunNotFound):
+        await tick(stage.services, ObjectId())
+
+
+async def test_two_ticks_do_not_meet() -> None:
+    """The second is told how long the lease may last; when it is over it may go on."""
+    stage = await a_stage()
+    run = await stage.start()
+    lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=12.5))
+    await stage.services.runs.claim(run.id, lease, stage.clock.now)
+
+    with pytest.raises(RunBusy) as busy:
+        await stage.tick(run)
+
+    assert busy.value.retry_after == 13
+    stage.clock.pass_(13)
+    assert (await stage.tick(run)).message == "Job started"
+
+
+async def test_ticks_at_the_same_time_buy_once() -> None:
+    """However many are at it, one does the work."""
+    stage = await a_stage()
+    run = await stage.start()
+
+    results = await asyncio.gather(*(stage.tick(run) for _ in range(5)), return_exceptions=True)
+
+    assert [RunBusy] * 4 == [type(each) for each in results if isinstance(each, BaseException)]
+    assert len((await stage.journal())["settlements"]) == 1
+
+
+async def test_log_lines_are_taken_over_once() -> None:
+    """However often the vendor repeats them."""
+    stage = await a_stage()
+    run = await stage.finish(await stage.start())
+
+    lines = [each.content for each in await stage.trail(run) if each.type == "job_log"]
+
+    assert len(lines) == len(set(lines)) > 5
+
+
+async def test_a_vendor_that_asks_for_nothing_is_used_without_paying() -> None:
+    """And the trail says so."""
+    stage = await a_stage(vendors=(replace(FIRST, pay_to=None),))
+    run = await stage.finish(await stage.start())
+
+    assert (run.status, run.budget_spent) == ("completed", 0)
+    assert await stage.payments(run) == []
+    assert "not_asked" in await events(stage, run)
+
+
+async def test_the_first_payee_is_pinned_before_anything_is_signed() -> None:
+    """A vendor registered without one."""
+    stage = await a_stage(pinned=False)
+    run = await stage.finish(await stage.start())
+
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+
+    assert vendor is not None
+    assert vendor.pay_to == FIRST.pay_to
+    assert [each for each in await events(stage, run) if each in ("reserved", "pinned", "authorized")] == [
+        "reserved",
+        "pinned",
+        "authorized",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "spent"),
+    [
+        ("fail_at_epoch=2", "vendor_failed", 1_400_000),
+        ("forget_job", "job_forgotten", 1_400_000),
+        ("stall_at_epoch=2", "stalled", 1_400_000),
+        ("malformed_json=job-status", "stalled", 1_400_000),
+        ("http_500=job-status", "stalled", 1_400_000),
+        ("http_500=quote", "quote_failed", 0),
+        ("malformed_json=quote", "quote_failed", 0),
+        ("http_500=submit-job", "vendor_unavailable", 0),
+        ("price_above_quote=1", "offer_refused", 0),
+        ("wrong_payee", "offer_refused", 0),
+        ("wrong_network", "offer_refused", 0),
+        ("reject_payment", "payment_rejected", 1_400_000),
+        ("reject_but_cash", "payment_rejected", 1_400_000),
+        ("http_500=payment", "payment_unresolved", 1_400_000),
+        ("drop_before_payment", "payment_unresolved", 1_400_000),
+        ("drop_after_payment", "payment_unresolved", 1_400_000),
+        ("malformed_json=payment", "payment_unresolved", 1_400_000),
+    ],
+)
+async def test_whatever_a_vendor_does_the_run_goes_on_with_another(fault: str, code: str, spent: int) -> None:
+    """What is lost is at most what was quoted, and the vendor's record shows it."""
+    stage = await a_stage(f"gpu_vendor_1:{fault}")
+    run = await stage.finish(await stage.start(), 500)
+
+    failed, completed = await stage.jobs(run)
+
+    assert failed.failure is not None
+    assert (failed.failure.code, failed.actual_cost) == (code, spent)
+    assert (completed.vendor_id, completed.status, run.status) == ("gpu_vendor_2", "completed", "completed")
+    assert run.budget_spent == spent + 1_800_000
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert (vendor.record.failed, vendor.record.evidence[0].job_id) == (1, str(failed.id))
+
+
+async def test_a_payment_whose_answer_broke_is_settled_by_the_receipt_it_showed() -> None:
+    """The money is known to be gone, even if no job came of it."""
+    stage = await a_stage("gpu_vendor_1:malformed_json=payment")
+    run = await stage.finish(await stage.start(), 500)
+
+    first = (await stage.payments(run))[0]
+
+    assert first.status == "completed"
+    assert first.x402_tx_id == (await stage.journal())["settlements"][0]["transaction"]
+
+
+async def test_a_job_without_a_receipt_runs_while_its_money_stays_open() -> None:
+    """The run ends when the authorization has, with the payment unresolved and counted as spent."""
+    stage = await a_stage("gpu_vendor_1:no_receipt")
+    run = await stage.start()
+
+    started = await stage.tick(run)
+
+    assert (started.run.budget_reserved, started.run.budget_spent) == (1_400_000, 0)
+    ended = await stage.finish(run)
+    assert (ended.status, ended.budget_spent) == ("completed", 1_400_000)
+    assert [each.status for each in await stage.payments(run)] == ["unresolved"]
+    assert ended.completed_at is not None
+    assert ended.completed_at > START + timedelta(seconds=300)
+
+
+@pytest.mark.parametrize(("budget", "status"), [(1_400_000, "completed"), (1_399_999, "failed")])
+async def test_the_budget_is_enough_or_it_is_not(budget: int, status: str) -> None:
+    """To the micro-dollar."""
+    stage = await a_stage()
+
+    run = await stage.finish(await stage.start(budget))
+
+    assert run.status == status
+    assert run.budget_spent == (1_400_000 if status == "completed" else 0)
+    assert status == "completed" or (run.failure is not None and run.failure.code == "planner_abort")
+
+
+async def test_a_price_within_the_users_tolerance_is_paid() -> None:
+    """The reservation covers it, and what was reserved beyond the price is free again."""
+    stage = await a_stage("gpu_vendor_1:price_above_quote=10")
+
+    run = await stage.finish(await stage.start(price_tolerance="0.2"))
+
+    assert (run.status, run.budget_spent, run.budget_remaining) == ("completed", 1_540_000, 3_460_000)
+
+
+@pytest.mark.parametrize(
+    ("constraints", "vendor"),
+    [
+        ({"gpu_type": "H100"}, "gpu_vendor_2"),
+        ({"vendor_ids": ("gpu_vendor_2",)}, "gpu_vendor_2"),
+        ({"max_price_per_hour": 1_500_000}, "gpu_vendor_1"),
+    ],
+)
+async def test_constraints_choose_the_vendor(constraints: dict[str, object], vendor: str) -> None:
+    """The user's word stands above the price."""
+    stage = await a_stage()
+
+    result = await stage.tick(await stage.start(**constraints))
+
+    assert result.action is not None
+    assert result.action["vendorId"] == vendor
+
+
+async def test_a_quote_above_the_list_price_is_not_taken() -> None:
+    """The planner decided on the list price; a vendor that asks for more is passed over, without blame for it."""
+    stage = await a_stage()
+    await stage.services.vendors.change(
+        "gpu_vendor_1", lambda vendor: replace(vendor, base_price_per_hour=1_000_000)
+    )
+    run = await stage.finish(await stage.start())
+
+    first = (await stage.jobs(run))[0]
+
+    assert first.failure is not None
+    assert (first.failure.code, first.actual_cost) == ("quote_refused", 0)
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert vendor.record.failed == 0
+
+
+async def test_a_planner_cannot_do_what_is_not_allowed() -> None:
+    """The planner proposes; a plan outside the rules is refused and nothing is bought."""
+    stage = await a_stage(planner=Scripted([StartJob(vendorId="nobody", maxHours=1.0, reason="because")]))
+    run = await stage.finish(await stage.start())
+
+    assert (run.status, run.budget_spent) == ("failed", 0)
+    assert run.failure is not None
+    assert run.failure.code == "stalled"
+    assert (await events(stage, run)).count("error") == MAX_IDLE_WAITS
+
+
+async def test_a_planner_that_only_waits_ends_the_run() -> None:
+    """Never stuck: after so many waits with nothing under way it is over."""
+    stage = await a_stage(planner=Scripted([Wait(seconds=60, reason="prices may fall")]))
+    run = await stage.start()
+
+    first = await stage.tick(run)
+
+    assert first.message == "Waiting"
+    assert first.run.next_tick_at == START + timedelta(seconds=60)
+    ended = await stage.finish(run)
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.idle_waits) == ("stalled", MAX_IDLE_WAITS)
+
+
+async def test_a_planner_that_gives_up_ends_the_run_with_its_reason() -> None:
+    """In its own words."""
+    stage = await a_stage(planner=Scripted([Abort(reason="no vendor has enough memory")]))
+
+    result = await stage.tick(await stage.start())
+
+    assert result.run.failure is not None
+    assert result.run.failure.message == "no vendor has enough memory"
+    assert result.action == {"action": "abort", "reason": "no vendor has enough memory"}
+    assert result.run.next_tick_at is None
+
+
+async def test_a_run_that_only_fails_ends() -> None:
+    """Even if it never costs anything."""
+    stage = await a_stage(
+        "gpu_vendor_1:http_500=quote",
+        planner=Scripted([StartJob(vendorId="gpu_vendor_1", maxHours=1.0, reason="again")]),
+    )
+
+    run = await stage.finish(await stage.start())
+
+    assert run.failure is not None
+    assert (run.failure.code, run.jobs_started) == ("too_many_jobs", MAX_JOBS)
+
+
+async def test_a_run_past_its_deadline_fails_and_gives_its_job_up() -> None:
+    """What was paid stays paid; the vendor's record does not suffer for it."""
+    stage = await a_stage(epoch_seconds=3_000)
+    run = await stage.start(deadline=START + timedelta(hours=2))
+    await stage.tick(run)
+    stage.clock.pass_(2 * 3600)
+    ended = (await stage.tick(run)).run
+
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.budget_spent) == ("deadline_passed", 1_400_000)
+    (job,) = await stage.jobs(ended)
+    assert job.failure is not None
+    assert job.failure.code == "abandoned"
+
+
+async def test_a_job_that_is_done_counts_even_if_it_is_seen_late() -> None:
+    """Nobody looked before the deadline, but the goal was reached."""
+    stage = await a_stage()
+    run = await stage.start(deadline=START + timedelta(hours=2))
+    await stage.tick(run)
+    stage.clock.pass_(2 * 3600)
+
+    assert (await stage.tick(run)).run.status == "completed"
+
+
+async def test_a_fault_of_ours_is_tried_again_and_ends_the_run_at_last() -> None:
+    """Nothing is written but the fact; what went wrong is in the log, not in the trail."""
+    stage = await a_stage(planner=Broken())  # type: ignore[arg-type]  # a planner with a fault in it
+    run = await stage.start()
+
+    first = await stage.tick(run)
+
+    assert first.message == "Tick failed; it is tried again"
+    assert first.run.next_tick_at == START + timedelta(seconds=60)
+    ended = await stage.finish(run)
+    assert ended.failure is not None
+    assert ended.failure.code == "internal_error"
+    assert (await events(stage, run)).count("error") == MAX_FAULTS
+    assert not [each for each in await stage.trail(run) if "secret detail" in each.content]
+
+
+async def test_a_vendor_struck_off_while_its_job_runs_fails_the_job() -> None:
+    """Nobody is there to ask; the run goes on with another."""
+    stage = await a_stage()
+    run = await stage.start()
+    await stage.tick(run)
+    await stage.services.vendors.remove("gpu_vendor_1")
+
+    ended = await stage.finish(run)
+
+    first = (await stage.jobs(ended))[0]
+    assert first.failure is not None
+    assert first.failure.code == "vendor_removed"
+    assert ended.status == "completed"
+
+
+async def test_a_vendor_struck_off_while_its_payment_is_unclear_keeps_the_money_held() -> None:
+    """Nothing more is sent to it, and nothing is freed before the authorization has expired."""
+    stage = await a_stage("gpu_vendor_1:drop_after_payment")
+    run = await stage.start()
+    await stage.tick(run)
+    await stage.services.vendors.remove("gpu_vendor_1")
+
+    sent = len((await stage.journal())["payments"])
+    ended = await stage.finish(run)
+
+    journal = await stage.journal()
+    assert len([each for each in journal["payments"] if each["vendorId"] == "gpu_vendor_1"]) == sent
+    assert (ended.status, ended.budget_spent) == ("completed", 3_200_000)
+
+
+async def test_cancelling_settles_first() -> None:
+    """Before anything was bought at once; with a job running the money is spent and the job given up."""
+    stage = await a_stage()
+    fresh = await stage.start()
+    assert (await runs.cancel(stage.services, fresh.id)).run.status == "cancelled"
+
+    busy = await stage.start()
+    await stage.tick(busy)
+    ended = (await runs.cancel(stage.services, busy.id)).run
+
+    assert (ended.status, ended.budget_spent, ended.phase) == ("cancelled", 1_400_000, "failed")
+    assert [job.failure.code for job in await stage.jobs(ended) if job.failure] == ["abandoned"]
+    again = await runs.cancel(stage.services, busy.id)
+    assert again.message == "Run is cancelled; there is nothing to cancel"
+
+
+async def test_cancelling_with_a_payment_unclear_waits_for_its_end() -> None:
+    """The authorization may still be cashed, so the run ends when it no longer can."""
+    stage = await a_stage("gpu_vendor_1:drop_before_payment")
+    run = await stage.start()
+    await stage.tick(run)
+
+    waiting = (await runs.cancel(stage.services, run.id)).run
+
+    assert (waiting.status, waiting.budget_reserved) == ("running", 1_400_000)
+    ended = await stage.finish(run)
+    assert (ended.status, ended.budget_spent) == ("cancelled", 1_400_000)
+    assert [each.status for each in await stage.payments(run)] == ["unresolved"]
+
+
+async def test_cancelling_while_a_tick_is_at_it_is_noted() -> None:
+    """The tick under way, or the next, carries it out."""
+    stage = await a_stage()
+    run = await stage.start()
+    lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=10))
+    await stage.services.runs.claim(run.id, lease, stage.clock.now)
+
+    noted = await runs.cancel(stage.services, run.id)
+
+    assert noted.message.startswith("Cancel noted")
+    stage.clock.pass_(10)
+    assert (await stage.tick(run)).run.status == "cancelled"
+
+
+async def test_due_runs_are_ticked_together_and_not_twice() -> None:
+    """The longest waiting first, each as long as it is due, busy ones passed over."""
+    stage = await a_stage(tick_deadline_seconds=2)
+    due = [await stage.start() for _ in range(10)]
+    lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=10))
+    await stage.services.runs.claim(due[0].id, lease, stage.clock.now)
+
+    done = await runs.tick_due(stage.services, 55)
+
+    assert sorted(str(run.id) for run in due[1:]) == sorted(run_id for run_id, _ in done.ticked)
+    assert {"Job started"} == {message for _, message in done.ticked}
+    assert done.failed == []
+    assert await runs.tick_due(stage.services, 55) == runs.DueTicks([], [])
+
+
+async def test_no_round_is_begun_that_cannot_be_finished() -> None:
+    """A tick may take its whole deadline; with less left the rest waits for the next round."""
+    stage = await a_stage()
+    await stage.start()
+
+    assert (await runs.tick_due(stage.services, 1)).ticked == []
+
+
+async def test_the_same_order_under_the_same_key_is_one_run() -> None:
+    """And under another user's name another run."""
+    stage = await a_stage()
+    order = runs.Order("u1", "goal", 5_000_000, (await stage.start()).constraints)
+    services = stage.services
+
+    first = await runs.start(services.runs, services.world, order, "key-1")
+    again = await runs.start(services.runs, services.world, order, "key-1")
+    other = await runs.start(services.runs, services.world, replace(order, user_id="u2"), "key-1")
+
+    assert first.id == again.id != other.id
