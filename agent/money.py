@@ -27,6 +27,9 @@ MAX_USD: Final = 1_000_000
 """Largest amount taken from outside, in dollars. Far below 2**53 micro-dollars, so JSON numbers are exact."""
 
 
+_MICRO_DOLLAR: Final = Decimal("0.000001")
+
+
 class InvalidAmount(ValueError):
     """The text or number is no amount of dollars that we take. The message says why."""
 
@@ -50,10 +53,10 @@ def parse_usd(value: Decimal | int | str, *, zero: bool = False) -> int:
         raise InvalidAmount("must be greater than 0")
     if dollars > MAX_USD:
         raise InvalidAmount(f"must be at most {MAX_USD} dollars")
-    micro = dollars * MICRO
-    if micro != micro.to_integral_value():
+    micro = dollars.quantize(_MICRO_DOLLAR)
+    if micro != dollars:
         raise InvalidAmount("must have at most 6 decimals: a micro-dollar is the smallest amount")
-    return int(micro)
+    return int(micro * MICRO)
 
 
 def usd_json(micro: int) -> int | float:

@@ -21,7 +21,7 @@ from agent.errors import ConfigurationError
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.lifecycle import JOB, move
-from agent.models import Job, JobParams, Json, Reservation, Run
+from agent.models import Job, JobParams, Json, Reservation, Run, SignedAuthorization
 from agent.money import at_rate, usd_text, with_tolerance
 from agent.services import Services
 from agent.wallet import MAX_VALIDITY
@@ -31,7 +31,7 @@ from vendors.models import Quote, Rejected, Submitted, Vendor
 from x402.client import PaymentAuth
 from x402.errors import PolicyRefused, X402Error
 from x402.policy import Policy, choose
-from x402.wire import Challenge, PaymentHeader
+from x402.wire import Challenge, PaymentHeader, Receipt
 
 __all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "advance", "buy", "closes_at", "refusal"]
 
@@ -146,7 +146,8 @@ async def _exchange(
             within=deadline.allow(CALL_SECONDS),
         )
     except OutcomeUnknown as exc:
-        await _stay_open(desk, job, str(exc), exc.receipt.transaction if exc.receipt else None)
+        signed = desk.draft.reservations[job_id].authorization
+        await _stay_open(desk, job, str(exc), _proof(exc.receipt, signed) if signed else None)
     except (VendorError, InvalidVendor, X402Error, ConfigurationError) as exc:
         if desk.draft.reservations[job_id].authorization is not None:
             await _stay_open(desk, job, str(exc), None)
@@ -209,7 +210,9 @@ async def _conclude(desk: LeasedRun, services: Services, job_id: str, answer: Su
     now, job = services.world.now(), desk.draft.jobs[job_id]
     signed = desk.draft.reservations[job_id].authorization
     if isinstance(answer, Rejected):
-        _rejected(desk, job, answer, now)
+        if signed is None:
+            raise AssertionError("unreachable: only what was paid for can be rejected")
+        _rejected(desk, job, signed, answer, now)
         await desk.commit()
         return
     accepted = job.model_copy(
@@ -226,27 +229,35 @@ async def _conclude(desk: LeasedRun, services: Services, job_id: str, answer: Su
     if signed is None:
         desk.draft = ledger.settle(desk.draft, job_id, None)
         _note_money(desk, "not_asked", job, 0)
-    elif answer.receipt is not None:
-        transaction = answer.receipt.transaction
+    elif transaction := _proof(answer.receipt, signed):
         desk.draft = ledger.settle(desk.draft, job_id, transaction)
         _note_money(desk, "settled", job, signed.amount, transaction=transaction, network=signed.network)
     else:
-        desk.draft = ledger.hold(desk.draft, job_id, "accepted without a settlement receipt")
-        _note_money(desk, "held", job, signed.amount, reason="no settlement receipt")
+        why = answer.receipt_problem or "the receipt is for another payment"
+        desk.draft = ledger.hold(desk.draft, job_id, why)
+        _note_money(desk, "held", job, signed.amount, reason=why)
     await desk.commit()
 
 
-def _rejected(desk: LeasedRun, job: Job, answer: Rejected, now: datetime) -> None:
+def _proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
+    """The transaction that a receipt names, if it can be the settlement of this authorization."""
+    if receipt is None or receipt.network != signed.network:
+        return None
+    if receipt.payer is not None and receipt.payer.lower() != signed.payer.lower():
+        return None
+    return receipt.transaction if receipt.amount in (None, signed.amount) else None
+
+
+def _rejected(desk: LeasedRun, job: Job, signed: SignedAuthorization, answer: Rejected, now: datetime) -> None:
     """The vendor says no to a payment that it can still cash: its word frees nothing (design, section 3)."""
     job_id, why = str(job.id), f"the vendor refused the payment: {answer.reason}"
-    signed = desk.draft.reservations[job_id].authorization
     desk.draft = fail(desk.draft, job, "payment_rejected", why, now, vendor_fault=True)
-    if answer.receipt is None:
-        desk.draft = ledger.hold(desk.draft, job_id, why)
-        _note_money(desk, "held", job, signed.amount if signed else 0, reason=answer.reason)
+    if transaction := _proof(answer.receipt, signed):
+        desk.draft = ledger.settle(desk.draft, job_id, transaction)
+        _note_money(desk, "settled", job, signed.amount, transaction=transaction, network=signed.network)
     else:
-        desk.draft = ledger.settle(desk.draft, job_id, answer.receipt.transaction)
-        _note_money(desk, "settled", job, signed.amount if signed else 0, transaction=answer.receipt.transaction)
+        desk.draft = ledger.hold(desk.draft, job_id, why)
+        _note_money(desk, "held", job, signed.amount, reason=answer.reason)
 
 
 async def _close_expired(desk: LeasedRun, services: Services, job_id: str) -> None:

@@ -31,7 +31,21 @@ def test_dollars_become_micro_dollars(given_: Decimal | int | str, micro: int) -
 
 @pytest.mark.parametrize(
     "given_",
-    ["NaN", "Infinity", "-Infinity", "1e400", "-1", "-0.000001", "0", "0.0000001", "1000000.000001", "five", ""],
+    [
+        "NaN",
+        "Infinity",
+        "-Infinity",
+        "1e400",
+        "-1",
+        "-0.000001",
+        "0",
+        "0.0000001",
+        "1000000.000001",
+        "five",
+        "",
+        "1e-999999999",
+        "1." + "0" * 40 + "1",
+    ],
 )
 def test_what_is_no_amount_is_refused(given_: str) -> None:
     """NaN, infinities, too many decimals, too much, negative, nothing, prose."""
