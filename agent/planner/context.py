@@ -98,8 +98,8 @@ def _number(hours: float) -> float | int:
     return int(hours) if hours.is_integer() else hours
 
 
-Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_readable)]
-Hours = Annotated[float, Field(gt=0, le=MAX_HOURS), PlainSerializer(_number)]
+_Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_readable)]
+_Hours = Annotated[float, Field(gt=0, le=MAX_HOURS), PlainSerializer(_number)]
 
 
 class _Action(BaseModel):
@@ -113,8 +113,8 @@ class StartJob(_Action):
 
     action: Literal["start_job"] = "start_job"
     vendorId: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")  # noqa: N815
-    maxHours: Hours  # noqa: N815
-    reason: Reason
+    maxHours: _Hours  # noqa: N815
+    reason: _Reason
 
 
 class Wait(_Action):
@@ -122,14 +122,14 @@ class Wait(_Action):
 
     action: Literal["wait"] = "wait"
     seconds: int = Field(default=30, ge=1, le=MAX_WAIT)
-    reason: Reason
+    reason: _Reason
 
 
 class Abort(_Action):
     """Give the run up: the goal cannot be reached."""
 
     action: Literal["abort"] = "abort"
-    reason: Reason
+    reason: _Reason
 
 
 Action = Annotated[StartJob | Wait | Abort, Field(discriminator="action")]

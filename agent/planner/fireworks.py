@@ -41,9 +41,6 @@ DEFAULT_BASE_URL: Final = "https://api.fireworks.ai/inference"
 MAX_TOKENS: Final = 4_096
 """Most tokens of an answer, thinking aloud included."""
 
-MAX_BODY: Final = 1024 * 1024
-"""Longest answer of the service that is read, in bytes."""
-
 _FIRST_SHARE: Final = 2 / 3
 """Share of the time that a request may take while another one may still follow it."""
 
@@ -53,6 +50,7 @@ _LEAST_SECONDS: Final = 0.1
 _PAUSE: Final = 0.5
 """Seconds before the same question is asked again, where the service names no time."""
 
+_MAX_BODY: Final = 1024 * 1024
 _MAX_FALLBACK: Final = 500
 _MAX_SAID: Final = 200
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
@@ -163,7 +161,7 @@ class FireworksPlanner:
         try:
             async with (
                 asyncio.timeout(seconds),
-                httpx.AsyncClient(transport=BoundedTransport(httpx.AsyncHTTPTransport(), MAX_BODY)) as http,
+                httpx.AsyncClient(transport=BoundedTransport(httpx.AsyncHTTPTransport(), _MAX_BODY)) as http,
             ):
                 client = fireworks.AsyncFireworks(
                     api_key=self._key.get_secret_value(),

@@ -31,7 +31,7 @@ DROP: Final = Reply(status=-1)
 """Close the connection without an answer."""
 
 DRIP: Final = Reply(status=-2)
-"""A byte now and then, for as long as the client stays."""
+"""A hundred bytes, one now and then: each in time, all of them too late."""
 
 
 class Message(BaseModel):
@@ -85,8 +85,8 @@ async def _answer(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.St
     if reply is HANG:
         await reader.read()
     elif reply is DRIP:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-        while not reader.at_eof():
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n")
+        for _ in range(100):
             writer.write(b" ")
             await writer.drain()
             with suppress(TimeoutError):
