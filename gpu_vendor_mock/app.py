@@ -34,11 +34,11 @@ from gpu_vendor_mock.faults import (
     parse_header,
 )
 from gpu_vendor_mock.jobs import Jobs
-from gpu_vendor_mock.journal import FaultFired, Journal
+from gpu_vendor_mock.journal import FaultFired, Journal, Presented
 from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest, idempotency_key, parse_body, read_body
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.shop import Shop, Submission
-from gpu_vendor_mock.till import Till, read_presentation
+from gpu_vendor_mock.till import Presentation, Till, read_presentation
 from x402.facilitator import Facilitator
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS
@@ -83,6 +83,7 @@ class _Visit:
     persona: Persona
     faults: RequestFaults
     body: bytes
+    presented: Presentation | None
 
 
 class _Counter:
@@ -117,7 +118,7 @@ class _Counter:
                 key=idempotency_key(request),
                 request=parse_body(visit.body, SubmitRequest),
                 url=str(request.url),
-                presented=read_presentation(request.headers),
+                presented=visit.presented,
                 faults=visit.faults,
             )
             return await self._shop.submit(submission)
@@ -146,13 +147,14 @@ class _Counter:
         self._check_token(request)
         persona = self._persona(request)
         faults = RequestFaults(self._book, persona.vendor_id, _asked_faults(request), self._note_fault)
-        # The body first: a client that gives up on a slow vendor has sent its payment all the same.
+        # Body and payment first: a client that gives up on a slow or broken vendor has sent them all the same.
         body = await read_body(request) if request.method == "POST" else b""
+        presented = self._presented(request, persona)
         if slow := faults.take(FaultName.SLOW):
             await self._sleep(slow.number / 1_000)
         if faults.take(FaultName.HTTP_500, *aims):
             return _send(Answer.error(500, "internal_error", "something broke at the vendor"))
-        answer = await handle(_Visit(persona, faults, body))
+        answer = await handle(_Visit(persona, faults, body, presented))
         if answer is None:
             return NoAnswer()
         if faults.take(FaultName.MALFORMED_JSON, *aims):
@@ -170,6 +172,25 @@ class _Counter:
         if persona is None:
             raise Refused(404, "unknown_vendor", f"x-vendor-id must be one of {', '.join(self._personas)}")
         return persona
+
+    def _presented(self, request: Request, persona: Persona) -> Presentation | None:
+        """The payment in the request, which is noted whatever comes of it."""
+        presented = read_presentation(request.headers)
+        if presented is not None:
+            authorization = presented.payment.authorization
+            self._journal.payments.append(
+                Presented(
+                    at=self._clock(),
+                    vendor_id=persona.vendor_id,
+                    key=request.headers.get("idempotency-key", ""),
+                    payer=authorization.payer,
+                    nonce=authorization.nonce,
+                    value=authorization.value,
+                    valid_before=authorization.valid_before,
+                    sha256=presented.sha256,
+                )
+            )
+        return presented
 
     def _note_fault(self, vendor_id: str, fault: Fault) -> None:
         self._journal.faults.append(FaultFired(self._clock(), vendor_id, str(fault)))

@@ -55,12 +55,12 @@ class FaultName(StrEnum):
     PRICE_ABOVE_QUOTE = "price_above_quote"
     WRONG_PAYEE = "wrong_payee"
     WRONG_NETWORK = "wrong_network"
-    DROP_BEFORE_PAYMENT = "drop_before_payment"
-    DROP_AFTER_PAYMENT = "drop_after_payment"
     REJECT_PAYMENT = "reject_payment"
     REJECT_BUT_CASH = "reject_but_cash"
     NO_RECEIPT = "no_receipt"
     DUPLICATE_JOB = "duplicate_job"
+    DROP_BEFORE_PAYMENT = "drop_before_payment"
+    DROP_AFTER_PAYMENT = "drop_after_payment"
 
 
 _NUMBERS: Final[Mapping[FaultName, tuple[int, str]]] = {

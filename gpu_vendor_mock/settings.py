@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Final, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
@@ -86,8 +87,10 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as exc:
-        problems = (
-            f"{'.'.join(map(str, error['loc'])).upper() or 'FAULTS or FAIL_VENDOR_ID'}: {error['msg']}"
-            for error in exc.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise BadSetting("\n".join(problems)) from exc
+        raise BadSetting("\n".join(map(_problem, exc.errors()))) from exc
+
+
+def _problem(error: ErrorDetails) -> str:
+    """The variable and what is wrong with it; never its value."""
+    variable = ".".join(map(str, error["loc"])).upper() or "FAULTS or FAIL_VENDOR_ID"
+    return f"{variable}: {error['msg'].removeprefix('Value error, ')}"

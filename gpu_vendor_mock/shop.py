@@ -19,7 +19,7 @@ from gpu_vendor_mock.dollars import dollars_json, price_of, raised
 from gpu_vendor_mock.errors import Refused
 from gpu_vendor_mock.faults import FaultName, RequestFaults
 from gpu_vendor_mock.jobs import Jobs
-from gpu_vendor_mock.journal import JobStarted, Journal, Presented, Refusal, Settled
+from gpu_vendor_mock.journal import JobStarted, Journal, Refusal, Settled
 from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.till import OrderId, Presentation, Price, Till
@@ -35,7 +35,7 @@ _REJECTED: Final = "payment rejected by the vendor"
 
 
 @dataclass(frozen=True, slots=True)
-class Quote:
+class _Quote:
     """A price promised by one vendor until `expires_at` (Unix seconds)."""
 
     template_id: str
@@ -48,13 +48,13 @@ class Quote:
 
 
 @dataclass(slots=True)
-class Order:
+class _Order:
     """What is known of one idempotency key. `price` is None where no payment is asked."""
 
     vendor_id: str
     key: str
     request: SubmitRequest
-    quote: Quote
+    quote: _Quote
     price: Price | None
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     answer: Answer | None = None
@@ -90,8 +90,8 @@ class Shop:
         self._journal = journal
         self._clock = clock
         self._new_id = new_id
-        self._quotes: dict[str, Quote] = {}
-        self._orders: dict[OrderId, Order] = {}
+        self._quotes: dict[str, _Quote] = {}
+        self._orders: dict[OrderId, _Order] = {}
 
     def quote(self, persona: Persona, request: QuoteRequest) -> Answer:
         """POST /quote."""
@@ -100,7 +100,7 @@ class Shop:
             raise Refused(422, "gpu_not_offered", f"gpuType: {persona.vendor_id} offers {offered}")
         now = self._clock()
         self._quotes = {known: quote for known, quote in self._quotes.items() if quote.expires_at > now}
-        quote = Quote(
+        quote = _Quote(
             template_id=f"tpl_{self._new_id()}",
             vendor_id=persona.vendor_id,
             job_type=request.job_type,
@@ -124,8 +124,6 @@ class Shop:
         """POST /submit-job. None: the connection is to be closed without an answer."""
         order = self._order(submission)
         presented, faults = submission.presented, submission.faults
-        if presented is not None:
-            self._note_presented(order, presented)
         async with order.lock:
             if order.answer is not None:
                 answer = self._again(order, order.answer, faults)
@@ -147,7 +145,7 @@ class Shop:
         """GET /job-status."""
         return Answer.of(200, self._jobs.report(persona.vendor_id, vendor_job_id))
 
-    def _order(self, submission: Submission) -> Order:
+    def _order(self, submission: Submission) -> _Order:
         """The order under this key, opened now if the key is new."""
         persona, request = submission.persona, submission.request
         order = self._orders.get((persona.vendor_id, submission.key))
@@ -157,13 +155,13 @@ class Shop:
                 raise _quote_gone()
             _check_params(request, quote)
             price = self._price(persona, quote, submission.faults)
-            order = Order(persona.vendor_id, submission.key, request, quote, price)
+            order = _Order(persona.vendor_id, submission.key, request, quote, price)
             self._orders[persona.vendor_id, submission.key] = order
         elif order.request != request:
             raise Refused(409, "key_reused", "this Idempotency-Key was used with another body: take a new one")
         return order
 
-    def _price(self, persona: Persona, quote: Quote, faults: RequestFaults) -> Price | None:
+    def _price(self, persona: Persona, quote: _Quote, faults: RequestFaults) -> Price | None:
         """What is asked for an order: the quoted price to the vendor, unless a fault says otherwise."""
         if persona.pay_to is None:
             return None
@@ -175,7 +173,7 @@ class Shop:
         )
 
     async def _charge(
-        self, order: Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
+        self, order: _Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
     ) -> Answer:
         """Take the payment and start the job. Sets the order's answer if and only if money moved."""
 
@@ -199,13 +197,13 @@ class Shop:
             order.answer = self._start(order, {} if silent else presented.receipt_headers(receipt), faults)
         return order.answer
 
-    def _again(self, order: Order, answer: Answer, faults: RequestFaults) -> Answer:
+    def _again(self, order: _Order, answer: Answer, faults: RequestFaults) -> Answer:
         """The answer already given, byte for byte. Nothing is charged or started, unless by `duplicate_job`."""
         if answer.status == 200 and faults.take(FaultName.DUPLICATE_JOB):
             return self._start(order, answer.headers, faults)
         return answer
 
-    def _start(self, order: Order, receipt: Mapping[str, str], faults: RequestFaults) -> Answer:
+    def _start(self, order: _Order, receipt: Mapping[str, str], faults: RequestFaults) -> Answer:
         job = self._jobs.start(faults, order.quote.job_type, order.quote.gpu_type, order.quote.price)
         self._journal.jobs.append(
             JobStarted(
@@ -221,22 +219,7 @@ class Shop:
         )
         return Answer.of(200, {"vendorJobId": job.vendor_job_id, "status": "queued"}, receipt)
 
-    def _note_presented(self, order: Order, presented: Presentation) -> None:
-        authorization = presented.payment.authorization
-        self._journal.payments.append(
-            Presented(
-                at=self._clock(),
-                vendor_id=order.vendor_id,
-                key=order.key,
-                payer=authorization.payer,
-                nonce=authorization.nonce,
-                value=authorization.value,
-                valid_before=authorization.valid_before,
-                sha256=presented.sha256,
-            )
-        )
-
-    def _note_settled(self, order: Order, price: Price, payment: Payment, receipt: Receipt) -> None:
+    def _note_settled(self, order: _Order, price: Price, payment: Payment, receipt: Receipt) -> None:
         authorization, token = payment.authorization, default_asset(price.network)
         assert token is not None  # no other network is ever asked for
         self._journal.settlements.append(
@@ -267,7 +250,7 @@ def _quote_gone() -> Refused:
     return Refused(410, "quote_expired", "unknown or expired vendorJobTemplateId: ask for a new quote")
 
 
-def _check_params(request: SubmitRequest, quote: Quote) -> None:
+def _check_params(request: SubmitRequest, quote: _Quote) -> None:
     """What is ordered is what was quoted, wherever the parameters say it again."""
     promised = {"jobType": quote.job_type, "gpuType": quote.gpu_type, "maxHours": quote.max_hours}
     for name, value in promised.items():

@@ -209,10 +209,12 @@ class Vendor:
         headers = {"authorization": f"Bearer {self.secret}", "x-vendor-id": self.vendor_id, **(extra or {})}
         return headers | ({"x-mock-fault": fault} if fault else {})
 
-    async def quote(self, fault: str = "", **changes: object) -> httpx.Response:
+    async def quote(
+        self, fault: str = "", payment: Mapping[str, str] | None = None, **changes: object
+    ) -> httpx.Response:
         """POST /quote."""
         body = {name: self.params[name] for name in ("jobType", "gpuType", "maxHours")} | changes
-        return await self.http.post("/quote", json=body, headers=self.headers(fault=fault))
+        return await self.http.post("/quote", json=body, headers=self.headers(payment, fault))
 
     async def template(self) -> str:
         """The template id of a fresh quote."""

@@ -131,7 +131,8 @@ async def test_http_500(vendor: Vendor, buyer: Buyer, aim: str) -> None:
     }[aim]
     if paid.status_code == 500:
         assert text(paid.json(), "error", "code") == "internal_error"
-        assert len(await vendor.journal("payments")) == 1
+    assert len(await vendor.journal("payments")) == 2, "what was sent is noted even when 500 came back"
+    assert await _counts(vendor) == (1, 1)
 
 
 @pytest.mark.parametrize("aim", ["quote", "payment", "job-status"])

@@ -116,6 +116,19 @@ async def test_the_journal_notes_each_presentation_and_no_signature(vendor: Vend
     assert signature[2:66] not in journal.text
 
 
+async def test_a_payment_is_noted_whatever_comes_of_it(vendor: Vendor, buyer: Buyer, clock: Clock) -> None:
+    """A buyer that signs twice for one purchase is found out, even where the vendor would not hear of it."""
+    template = await vendor.template()
+    unpaid = await vendor.submit(template, "k")
+    payment = buyer.pay(unpaid)
+    assert (await vendor.submit(template, "k", payment, goal="another goal")).status_code == 409
+    assert (await vendor.quote(payment=payment)).status_code == 200
+    clock.now += 600
+    assert (await vendor.submit(template, "k", payment)).status_code == 410
+    assert [dig(presented, "key") for presented in await vendor.journal("payments")] == ["k", "", "k"]
+    assert await vendor.journal("settlements") == []
+
+
 async def test_the_same_request_gets_the_same_answer(vendor: Vendor, buyer: Buyer, clock: Clock) -> None:
     """Byte for byte and with its receipt, paid or not, even when quote and authorization have run out."""
     template = await vendor.template()

@@ -90,6 +90,7 @@ async def test_a_client_that_gives_up_on_a_slow_vendor_has_paid(serve: Serve, bu
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
+    assert len(await vendor.journal("payments")) == 1
     assert await vendor.journal("settlements") == []
     over.set()
     assert (await vendor.submit(template, "k", payment)).status_code == 200
