@@ -1,0 +1,195 @@
+"""The `purser` command. It talks to the API over HTTP; modules are imported where used, so that it starts fast."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from scripts import cli_local, cli_vendors
+from scripts.exits import MEANINGS, Exit
+from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
+from scripts.session import say, session
+
+__all__ = ["app", "main"]
+
+_CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
+
+app = typer.Typer(
+    help="Purser: an agent with a wallet. Commands talk to the server at PURSER_URL (default http://127.0.0.1:3000).",
+    epilog=f"\b\nExit codes:\n{_CODES}",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+audit_app = typer.Typer(help="Check what a run leaves behind.", no_args_is_help=True)
+app.add_typer(cli_vendors.app, name="vendors")
+app.add_typer(audit_app, name="audit")
+
+
+@app.command()
+def start(
+    goal: Annotated[str, typer.Argument(help="what is to be done")],
+    budget: Budget,
+    user: Annotated[str, typer.Option(help="whose run it is")] = "local",
+    gpu_type: Annotated[str | None, typer.Option(help="for example A100")] = None,
+    job_type: Annotated[str | None, typer.Option(help="default: fine_tune")] = None,
+    max_hours: Annotated[float | None, typer.Option(help="hours per job; default: 1")] = None,
+    max_price_per_hour: PricePerHour = None,
+    vendor: Annotated[list[str] | None, typer.Option(help="use only this vendor (repeatable)")] = None,
+    deadline: Annotated[str | None, typer.Option(help="for example 2026-12-01T12:00:00Z")] = None,
+    price_tolerance: Annotated[float, typer.Option(help="share that a price may exceed its quote")] = 0,
+    idempotency_key: Annotated[str | None, typer.Option(help="the same key starts the same run once")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Start a run. It does nothing yet: `watch` or `tick` advance it, or a cron."""
+    from agent.money import usd_json
+    from scripts.options import given
+
+    order = given(
+        userId=user,
+        goal=goal,
+        budgetTotal=usd_json(budget),
+        gpuType=gpu_type,
+        jobType=job_type,
+        maxHours=max_hours,
+        maxPricePerHour=None if max_price_per_hour is None else usd_json(max_price_per_hour),
+        vendorIds=[*vendor] if vendor else None,
+        deadline=deadline,
+        priceTolerance=price_tolerance or None,
+    )
+    with session(json) as here:
+        reply = here.client.start(order, idempotency_key)
+        if json:
+            print(reply.text)
+            return
+        from scripts.text import said
+        from scripts.view import run_line
+
+        say(run_line(reply.value), said(f"follow it with: ./purser watch {reply.value.id}", "dim"))
+
+
+@app.command()
+def tick(run: RunArgument, json: JsonFlag = False) -> None:
+    """Advance a run by one step."""
+    with session(json) as here:
+        reply = here.client.tick(run)
+        if json:
+            print(reply.text)
+        else:
+            from scripts.view import ticked
+
+            say(ticked(reply.value))
+    _end_as(reply.value.run.status)
+
+
+@app.command()
+def watch(run: RunArgument, json: JsonFlag = False) -> None:
+    """Follow a run to its end, ticking it when a tick is due. With --json: its status, when it has ended."""
+    with session(json) as here:
+        from scripts.watch import follow
+
+        if json:
+            follow(here.client, run, lambda _: None)
+            reply = here.client.status(run)
+            print(reply.text)
+        else:
+            from scripts.books import books_of
+            from scripts.screen import Screen
+            from scripts.text import console_for
+            from scripts.view import books
+
+            console = console_for()
+            with Screen(console) as screen:
+                reply = follow(here.client, run, screen.show)
+            say("", books(books_of(reply.value.run, reply.value.payments)))
+    _end_as(reply.value.run.status)
+
+
+@app.command()
+def status(
+    run: RunArgument,
+    limit: Annotated[int, typer.Option(min=1, max=500, help="newest observations to show")] = 20,
+    json: JsonFlag = False,
+) -> None:
+    """Show a run: its jobs, its books and the newest of its trail."""
+    with session(json) as here:
+        reply = here.client.status(run, limit=limit)
+        if json:
+            print(reply.text)
+            return
+        from scripts.books import books_of
+        from scripts.view import status_view
+
+        say(status_view(reply.value, books_of(reply.value.run, reply.value.payments)))
+
+
+@app.command()
+def cancel(run: RunArgument, json: JsonFlag = False) -> None:
+    """Stop a run. What is reserved is settled or released first, so its end may come with a later tick."""
+    with session(json) as here:
+        reply = here.client.cancel(run)
+        if json:
+            print(reply.text)
+            return
+        from scripts.view import ticked
+
+        say(ticked(reply.value))
+
+
+@app.command()
+def runs(
+    user: Annotated[str | None, typer.Option(help="only this user's")] = None,
+    status: Annotated[str | None, typer.Option(help="running, completed, failed or cancelled")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
+    cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """List runs, newest first."""
+    with session(json) as here:
+        reply = here.client.runs(user, status, limit, cursor)
+        if json:
+            print(reply.text)
+            return
+        from scripts.view import runs_table
+
+        say(runs_table(reply.value))
+
+
+@audit_app.command("verify")
+def audit_verify(run: RunArgument, json: JsonFlag = False) -> None:
+    """Compute every hash of a run's trail again, and say whether it holds."""
+    with session(json) as here:
+        from scripts.audit import audit
+
+        audited = audit(here.client.trail(run))
+        if json:
+            from json import dumps
+
+            print(dumps(audited.as_json(run)))
+        else:
+            from scripts.view import verdict
+
+            say(verdict(run, audited.checked, audited.faults))
+    if audited.faults:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _end_as(status: str) -> None:
+    """Exit 1 where the run has failed or was cancelled."""
+    if status in ("failed", "cancelled"):
+        raise typer.Exit(Exit.FAILED)
+
+
+for local in (cli_local.init, cli_local.demo, cli_local.dev):
+    app.command()(local)
+
+
+def main() -> None:
+    """Run the command; never returns."""
+    app(prog_name="purser")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Commands that do more than talk to a server: `init`, `demo`, `dev`."""
+
+from __future__ import annotations
+
+import json as jsons
+from typing import Annotated
+
+import typer
+
+from scripts.options import JsonFlag
+from scripts.session import failing, say, settings_now
+
+__all__ = ["demo", "dev", "init"]
+
+
+def init(json: JsonFlag = False) -> None:
+    """Make the database's indexes. Repeatable; to be run once after each upgrade."""
+    with failing(json):
+        import asyncio
+
+        from agent.models import INDEXES
+        from agent.settings import Settings
+        from agent.store import open_database
+        from agent.store.runs import RunStore
+
+        async def ensure(settings: Settings) -> None:
+            database = open_database(settings)
+            try:
+                await RunStore(database).init()
+            finally:
+                await database.close()
+
+        settings = settings_now()
+        if settings.mongodb_uri is None:
+            made = {}
+            said = "MONGODB_URI is not set: the embedded store needs no indexes, there is nothing to do"
+        else:
+            asyncio.run(ensure(settings))
+            made = {name: len(indexes) for name, indexes in INDEXES.items()}
+            said = f"indexes are in place in database {settings.mongodb_db_name}"
+        if json:
+            print(jsons.dumps({"database": settings.mongodb_db_name if made else None, "indexes": made}))
+        else:
+            from scripts.text import plain
+
+            say(plain(said))
+
+
+def demo(json: JsonFlag = False) -> None:
+    """Show a whole run on servers of its own. No settings are needed or used."""
+    with failing(json):
+        from scripts.demo import exit_code, run_demo
+        from scripts.text import console_for
+
+        outcome = run_demo(console_for(), quiet=json)
+        if json:
+            print(jsons.dumps(outcome.as_json()))
+    raise typer.Exit(exit_code(outcome))
+
+
+def dev(
+    port: Annotated[int, typer.Option(help="port of the API")] = 3000,
+    vendor_port: Annotated[int, typer.Option(help="port of the mock vendors")] = 4001,
+    json: JsonFlag = False,
+) -> None:
+    """Serve API and mock vendors on this machine; reload on change."""
+    with failing(json):
+        from scripts.dev import run_dev
+        from scripts.text import said
+
+        settings = settings_now()
+
+        def up(url: str, vendors_url: str) -> None:
+            if json:
+                print(jsons.dumps({"url": url, "vendorsUrl": vendors_url}), flush=True)
+            else:
+                say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
+
+        if not json:
+            say(*(said(f"note: {notice}", "yellow") for notice in settings.notices()))
+        run_dev(settings, port, vendor_port, up, log=not json)

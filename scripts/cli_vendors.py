@@ -1,0 +1,114 @@
+"""`purser vendors ...`: the registry of vendors."""
+
+from __future__ import annotations
+
+import json as jsons
+from typing import Annotated
+
+import typer
+
+from scripts.options import JsonFlag, Price, PricePerHour, given
+from scripts.session import say, session
+
+__all__ = ["app"]
+
+VendorId = Annotated[str, typer.Argument(metavar="VENDOR", help="the vendor's id")]
+
+app = typer.Typer(help="The registry of vendors.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_vendors(json: JsonFlag = False) -> None:
+    """List the vendors with their records."""
+    with session(json) as here:
+        reply = here.client.vendors()
+        if json:
+            print(reply.text)
+            return
+        from scripts.view import vendors_table
+
+        say(vendors_table(reply.value))
+
+
+@app.command()
+def add(
+    vendor: VendorId,
+    endpoint: Annotated[str, typer.Option(help="https, or http on this machine")],
+    price: Price,
+    gpu: Annotated[list[str], typer.Option(help="a GPU type that it offers (repeatable)")],
+    name: Annotated[str | None, typer.Option(help="default: the id")] = None,
+    reliability: Annotated[float, typer.Option(help="0 to 1: what is believed before it has a record")] = 0.9,
+    pay_to: Annotated[str | None, typer.Option(help="payee; default: pinned at the first payment")] = None,
+    secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Register a vendor."""
+    from agent.money import usd_json
+
+    body = given(
+        vendorId=vendor,
+        name=name or vendor,
+        endpoint=endpoint,
+        basePricePerHour=usd_json(price),
+        reliabilityScore=reliability,
+        supportedGpuTypes=[*gpu],
+        payTo=pay_to,
+        secretRef=secret_ref,
+    )
+    with session(json) as here:
+        here.answer(here.client.add_vendor(body).text, f"added {vendor}")
+
+
+@app.command()
+def update(
+    vendor: VendorId,
+    endpoint: Annotated[str | None, typer.Option()] = None,
+    price: PricePerHour = None,
+    gpu: Annotated[list[str] | None, typer.Option(help="its GPU types from now on (repeatable)")] = None,
+    name: Annotated[str | None, typer.Option()] = None,
+    pay_to: Annotated[str | None, typer.Option(help="payee")] = None,
+    secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Change a vendor: what is given changes, its record stays."""
+    from agent.money import usd_json
+
+    body = given(
+        name=name,
+        endpoint=endpoint,
+        basePricePerHour=None if price is None else usd_json(price),
+        supportedGpuTypes=[*gpu] if gpu else None,
+        payTo=pay_to,
+        secretRef=secret_ref,
+    )
+    if not body:
+        raise typer.BadParameter("give at least one thing to change")
+    with session(json) as here:
+        here.answer(here.client.change_vendor(vendor, body).text, f"changed {vendor}")
+
+
+@app.command()
+def remove(vendor: VendorId, json: JsonFlag = False) -> None:
+    """Strike a vendor off. Its running jobs fail; what was paid stays paid."""
+    with session(json) as here:
+        here.client.remove_vendor(vendor)
+        here.answer(jsons.dumps({"vendorId": vendor}), f"removed {vendor}")
+
+
+@app.command()
+def seed(
+    endpoint: Annotated[str, typer.Option(help="where the mock vendors are")] = "http://127.0.0.1:4001",
+    json: JsonFlag = False,
+) -> None:
+    """Register the mock vendors gpu_vendor_1 and gpu_vendor_2.
+
+    A vendor that is there already stays as it is.
+    """
+    with session(json) as here:
+        from scripts import seed as seeds
+
+        seeds.seed(here.client, endpoint)
+        reply = here.client.vendors()
+        from scripts.view import vendors_table
+
+        here.answer(reply.text, vendors_table(reply.value))

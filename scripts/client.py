@@ -1,0 +1,301 @@
+"""The API of design section 9 as methods. Errors are types, and say what to do next.
+
+ClientError
+├── Unreachable    no Purser server answers at the address, or what answers is none
+└── Refused        the server said no: `status`, `code`, `detail`, `fields` of its problem+json
+    ├── NotFound   there is no such run or vendor
+    └── Busy       another tick is at the run; `retry_after` seconds
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Final, Generic, NoReturn, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+from pydantic import BaseModel, JsonValue
+
+from agent.errors import ConfigurationError
+from scripts.shapes import Chain, Run, Runs, Status, Ticked, Vendor, Vendors, read_exactly, read_plainly
+
+__all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "Unreachable"]
+
+ANSWER_SECONDS: Final = 30.0
+"""How long an answer may take."""
+
+TICK_SECONDS: Final = 300.0
+"""How long a tick may take: more than the longest TICK_DEADLINE_SECONDS."""
+
+CONNECT_SECONDS: Final = 5.0
+
+MAX_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes that an answer may have: several times the largest page of observations."""
+
+PAGE: Final = 500
+"""Observations in one answer: the API's limit."""
+
+_SKEW_SEEN: Final = timedelta(seconds=2)
+"""Differences of clocks below this are not believed: the Date header has whole seconds."""
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+class ClientError(Exception):
+    """Base of the family."""
+
+
+class Unreachable(ClientError):
+    """Nothing answered, or not in the way of Purser's API."""
+
+
+class Refused(ClientError):
+    """The server said no."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        fields: Sequence[tuple[str, str]] = (),
+        text: str = "",
+        retry_after: int = 1,
+    ) -> None:
+        """`fields` are the fields at fault with what is wrong with each; `text` is the problem as sent."""
+        super().__init__(f"{code}: {detail}")
+        self.status, self.code, self.detail, self.fields = status, code, detail, tuple(fields)
+        self.text, self.retry_after = text, retry_after
+
+
+class NotFound(Refused):
+    """There is no such run or vendor."""
+
+
+class Busy(Refused):
+    """Another tick is at the run."""
+
+
+_KINDS: Final[dict[str, type[Refused]]] = {
+    "run_busy": Busy,
+    "run_not_found": NotFound,
+    "vendor_not_found": NotFound,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply(Generic[Shape]):
+    """An answer: read, and as the server sent it."""
+
+    value: Shape
+    text: str
+
+
+class Client:
+    """A connection to one Purser server. To be used in a `with` block."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """No network yet.
+
+        Raises:
+            ConfigurationError: the address is none, or the token would travel readable to another machine.
+        """
+        self.url = url.rstrip("/")
+        local, encrypted = _look_at(self.url)
+        if token is not None and not encrypted and not local:
+            raise ConfigurationError("PURSER_URL is http:// to another machine: API_TOKEN is only sent over https")
+        self._skew = timedelta()
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token is not None else {},
+            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
+            # A proxy of the user's is for other machines. Without TLS there is no need to load trusted roots.
+            trust_env=not local,
+            verify=True if encrypted else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def now(self) -> datetime:
+        """The server's time, as far as its answers tell: `nextTickAt` is to be held against this."""
+        return datetime.now(UTC) + self._skew
+
+    def health(self) -> str:
+        """The store that the server works on: `embedded` or `mongodb`."""
+        answer = self._ask("GET", "/api/health")
+        try:
+            return str(json.loads(answer)["store"])
+        except (ValueError, KeyError, TypeError):
+            self._strange()
+
+    def start(self, order: Mapping[str, JsonValue], idempotency_key: str | None = None) -> Reply[Run]:
+        """Start a run. `order` is the body of POST /api/agent-start."""
+        headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+        return self._read(Run, self._ask("POST", "/api/agent-start", body=order, headers=headers))
+
+    def tick(self, run_id: str) -> Reply[Ticked]:
+        """Advance a run by one step."""
+        answer = self._ask("POST", "/api/agent-tick", body={"runId": run_id}, seconds=TICK_SECONDS)
+        return self._read(Ticked, answer)
+
+    def cancel(self, run_id: str) -> Reply[Ticked]:
+        """Stop a run."""
+        answer = self._ask("POST", "/api/agent-cancel", body={"runId": run_id}, seconds=TICK_SECONDS)
+        return self._read(Ticked, answer)
+
+    def status(self, run_id: str, *, limit: int = 100, after: int | None = None) -> Reply[Status]:
+        """The run with its jobs and payments, and a page of its trail: the newest, or those after a number."""
+        return self._read(Status, self._status(run_id, limit, after))
+
+    def runs(self, user_id: str | None, status: str | None, limit: int, cursor: str | None) -> Reply[Runs]:
+        """A page of runs, newest first."""
+        asked = {"userId": user_id, "status": status, "limit": limit, "cursor": cursor}
+        return self._read(Runs, self._ask("GET", "/api/runs", params=_given(asked)))
+
+    def trail(self, run_id: str) -> Chain:
+        """The run's whole trail, plainly as sent, with the run's own record of where it ends."""
+        entries: list[dict[str, JsonValue]] = []
+        after = 0
+        while True:
+            chain = self._chain(run_id, after)
+            entries += chain.observations
+            last = chain.page.last_seq
+            if last is None or last <= after or last >= chain.page.total:
+                return chain.model_copy(update={"observations": tuple(entries)})
+            after = last
+
+    def vendors(self) -> Reply[Vendors]:
+        """The registry."""
+        return self._read(Vendors, self._ask("GET", "/api/vendors"))
+
+    def add_vendor(self, vendor: Mapping[str, JsonValue]) -> Reply[Vendor]:
+        """Register a vendor. `vendor` is the body of POST /api/vendors."""
+        return self._read(Vendor, self._ask("POST", "/api/vendors", body=vendor))
+
+    def change_vendor(self, vendor_id: str, changes: Mapping[str, JsonValue]) -> Reply[Vendor]:
+        """Change the given fields of a vendor."""
+        return self._read(Vendor, self._ask("PATCH", _vendor_path(vendor_id), body=changes))
+
+    def remove_vendor(self, vendor_id: str) -> None:
+        """Strike a vendor off."""
+        self._ask("DELETE", _vendor_path(vendor_id))
+
+    def _status(self, run_id: str, limit: int, after: int | None) -> str:
+        params = _given({"runId": run_id, "limit": limit, "after": after})
+        return self._ask("GET", "/api/agent-status", params=params)
+
+    def _chain(self, run_id: str, after: int) -> Chain:
+        try:
+            return read_plainly(Chain, self._status(run_id, PAGE, after))
+        except ValueError:
+            self._strange()
+
+    def _read(self, shape: type[Shape], text: str) -> Reply[Shape]:
+        try:
+            return Reply(read_exactly(shape, text), text)
+        except ValueError:
+            self._strange()
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, JsonValue] | None = None,
+        headers: Mapping[str, str] | None = None,
+        seconds: float = ANSWER_SECONDS,
+    ) -> str:
+        """One exchange; the text of a 2xx answer."""
+        timeout = httpx.Timeout(seconds, connect=CONNECT_SECONDS)
+        try:
+            with self._http.stream(
+                method, path, params=params, json=body, headers=headers, timeout=timeout
+            ) as response:
+                content = self._bounded(response)
+        except httpx.ConnectError as exc:
+            raise Unreachable(f"no server answers at {self.url}: start one (make dev) or set PURSER_URL") from exc
+        except httpx.TimeoutException as exc:
+            raise Unreachable(
+                f"{self.url} did not answer in time; it may have done what was asked: look with purser runs"
+            ) from exc
+        except httpx.HTTPError as exc:
+            raise Unreachable(f"the connection to {self.url} broke ({type(exc).__name__}); try again") from exc
+        self._note_time(response)
+        if response.is_success:
+            return content
+        raise self._refused(response, content)
+
+    def _bounded(self, response: httpx.Response) -> str:
+        content = bytearray()
+        for chunk in response.iter_bytes():
+            content += chunk
+            if len(content) > MAX_ANSWER:
+                self._strange()
+        return content.decode("utf-8", errors="replace")
+
+    def _note_time(self, response: httpx.Response) -> None:
+        try:
+            skew = parsedate_to_datetime(response.headers["date"]) - datetime.now(UTC)
+        except (KeyError, ValueError, TypeError):
+            return
+        self._skew = skew if abs(skew) > _SKEW_SEEN else timedelta()
+
+    def _refused(self, response: httpx.Response, text: str) -> ClientError:
+        try:
+            problem = json.loads(text)
+            fields = [(str(each["field"]), str(each["message"])) for each in problem.get("errors") or ()]
+            code, detail = str(problem["code"]), str(problem["detail"])
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return Unreachable(
+                f"what answers at {self.url} is no Purser server: status {response.status_code} without a problem"
+            )
+        kind = _KINDS.get(code, Refused)
+        return kind(response.status_code, code, detail, fields, text, _retry_after(response))
+
+    def _strange(self) -> NoReturn:
+        raise Unreachable(
+            f"what answers at {self.url} is no Purser server that this command knows: check PURSER_URL"
+        )
+
+
+def _look_at(url: str) -> tuple[bool, bool]:
+    """Whether the address is this machine, and whether what goes there is encrypted."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL:
+        parts = httpx.URL()
+    if parts.scheme not in ("http", "https") or not parts.host or parts.userinfo:
+        raise ConfigurationError(
+            "PURSER_URL is not an address: set it to http(s)://host, without user or password"
+        )
+    try:
+        local = ip_address(parts.host).is_loopback
+    except ValueError:
+        local = parts.host == "localhost"
+    return local, parts.scheme == "https"
+
+
+def _vendor_path(vendor_id: str) -> str:
+    return f"/api/vendors/{quote(vendor_id, safe='')}"
+
+
+def _given(params: Mapping[str, str | int | None]) -> dict[str, str | int]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _retry_after(response: httpx.Response) -> int:
+    said = response.headers.get("retry-after", "")
+    return int(said) if said.isascii() and said.isdecimal() and len(said) < 6 else 1

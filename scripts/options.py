@@ -1,0 +1,36 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+__all__ = ["Budget", "JsonFlag", "Price", "PricePerHour", "RunArgument", "dollars", "given"]
+
+
+def dollars(text: str) -> int:
+    """Dollars on the command line, as micro-dollars."""
+    from agent.money import InvalidAmount, parse_usd
+
+    try:
+        return parse_usd(text)
+    except InvalidAmount as exc:
+        raise typer.BadParameter(str(exc)) from exc
+
+
+def given(**fields: JsonValue) -> dict[str, JsonValue]:
+    """The fields that were given a value, as a request body."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="print the API's JSON and nothing else")]
+RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="the run's id")]
+Budget = Annotated[int, typer.Option(parser=dollars, metavar="USD", help="dollars that the run may spend")]
+Price = Annotated[int, typer.Option(parser=dollars, metavar="USD", help="list price per hour, in dollars")]
+PricePerHour = Annotated[
+    int | None, typer.Option(parser=dollars, metavar="USD", help="dollars per hour at the most")
+]

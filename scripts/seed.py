@@ -1,0 +1,45 @@
+"""The two vendors that `purser vendors seed` makes: those that the mock vendor plays, payees pinned."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pydantic import JsonValue
+
+from agent.money import usd_json
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
+from scripts.client import Client, Refused, Reply
+from scripts.shapes import Vendor
+
+__all__ = ["MOCK_ENDPOINT", "catalog", "seed"]
+
+MOCK_ENDPOINT: Final = "http://127.0.0.1:4001"
+"""Where `make vendor` and `make dev` serve the mock vendors."""
+
+
+def catalog(endpoint: str) -> list[dict[str, JsonValue]]:
+    """The bodies of POST /api/vendors."""
+    return [
+        {
+            "vendorId": each.vendor_id,
+            "name": each.name,
+            "endpoint": endpoint,
+            "basePricePerHour": usd_json(each.base_price_per_hour),
+            "reliabilityScore": each.reliability_score,
+            "supportedGpuTypes": list(each.supported_gpu_types),
+            "payTo": each.pay_to,
+        }
+        for each in DEFAULT_CATALOG
+    ]
+
+
+def seed(client: Client, endpoint: str) -> list[Reply[Vendor]]:
+    """Register them; those that are there already stay as they are. The ones that were added."""
+    added = []
+    for vendor in catalog(endpoint):
+        try:
+            added.append(client.add_vendor(vendor))
+        except Refused as exc:
+            if exc.code != "vendor_exists":
+                raise
+    return added

@@ -1,0 +1,266 @@
+"""The API's answers as the command reads them: what it shows, checked at the edge. Amounts in micro-dollars.
+
+Fields that the API adds later are passed over; a field that is missing or of another kind is a `ValidationError`,
+which `scripts.client` turns into an error of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, NoReturn, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic.alias_generators import to_camel
+
+from agent.money import parse_usd
+
+__all__ = [
+    "AuditHead",
+    "Chain",
+    "Job",
+    "JobParams",
+    "Journal",
+    "Observation",
+    "Page",
+    "Payment",
+    "Reason",
+    "Reservation",
+    "Run",
+    "Runs",
+    "Settlement",
+    "Status",
+    "Ticked",
+    "Vendor",
+    "VendorRecord",
+    "Vendors",
+    "read_exactly",
+    "read_plainly",
+]
+
+Shape = TypeVar("Shape", bound=BaseModel)
+
+
+def read_exactly(shape: type[Shape], text: str) -> Shape:
+    """The answer with its numbers as `Decimal`, so that amounts stay what was sent.
+
+    Raises:
+        ValueError: it is not JSON, or not of this shape.
+    """
+    return _read(shape, text, Decimal)
+
+
+def read_plainly(shape: type[Shape], text: str) -> Shape:
+    """The answer with its numbers as Python's json reads them, which is how the trail is hashed.
+
+    Raises:
+        ValueError: it is not JSON, or not of this shape.
+    """
+    return _read(shape, text, float)
+
+
+def _read(shape: type[Shape], text: str, number: type[Decimal] | type[float]) -> Shape:
+    try:
+        return shape.model_validate(json.loads(text, parse_float=number, parse_constant=_refuse))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _micro(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        raise ValueError("must be a JSON number, read as int or Decimal")
+    return parse_usd(value, zero=True)
+
+
+Usd = Annotated[int, BeforeValidator(_micro)]
+"""Dollars in the answer, micro-dollars here."""
+
+
+class _Shape(BaseModel):
+    # Built when first used: a command reads one or two of these shapes, and should start fast.
+    model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore", defer_build=True)
+
+
+class Reason(_Shape):
+    """A stable code and a message for people."""
+
+    code: str
+    message: str
+
+
+class Reservation(_Shape):
+    """Money set aside for a job."""
+
+    vendor_id: str
+    amount: Usd
+    authorized: bool
+
+
+class Run(_Shape):
+    """A run."""
+
+    id: Annotated[str, Field(alias="_id", pattern="^[0-9a-f]{24}$")]
+    user_id: str
+    goal: str
+    status: str
+    phase: str
+    budget_total: Usd
+    budget_remaining: Usd
+    budget_reserved: Usd
+    budget_spent: Usd
+    reservations: dict[str, Reservation]
+    tick: int
+    next_tick_at: datetime | None
+    failure: Reason | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
+class JobParams(_Shape):
+    """What was ordered."""
+
+    gpu_type: str
+    max_hours: Decimal
+
+
+class Job(_Shape):
+    """One purchase at one vendor. `progress` in per cent."""
+
+    id: str = Field(alias="_id")
+    vendor_id: str
+    vendor_job_id: str | None
+    status: str
+    expected_cost: Usd
+    actual_cost: Usd | None
+    job_params: JobParams
+    progress: float
+    artifact_url: str | None
+    failure: Reason | None
+
+
+class Payment(_Shape):
+    """One authorization and what became of it."""
+
+    job_id: str
+    vendor_id: str
+    amount: Usd
+    currency: str
+    status: str
+    transaction: str | None = Field(alias="x402TxId")
+    network: str
+    asset: str
+    payer: str
+    pay_to: str
+    nonce: str
+
+
+class Observation(_Shape):
+    """One entry of the trail, for showing. The audit is checked on the answer as sent, not on this."""
+
+    seq: int
+    type: str
+    content: str
+    data: dict[str, object]
+    timestamp: datetime
+
+
+class Page(_Shape):
+    """Which observations an answer holds, and how many there are."""
+
+    last_seq: int | None
+    total: int
+
+
+class Status(_Shape):
+    """All that is known of a run."""
+
+    run: Run
+    jobs: tuple[Job, ...]
+    payments: tuple[Payment, ...]
+    observations: tuple[Observation, ...]
+    page: Page
+
+
+class AuditHead(_Shape):
+    """The run's own record of its newest observation."""
+
+    seq: int
+    hash: str
+
+
+class _Sealed(_Shape):
+    id: str = Field(alias="_id")
+    audit: AuditHead
+
+
+class Chain(_Shape):
+    """A trail as it was sent, with the run that names its end."""
+
+    run: _Sealed
+    observations: tuple[dict[str, JsonValue], ...]
+    page: Page
+
+
+class Ticked(_Shape):
+    """What a tick (or a cancel) did."""
+
+    message: str
+    action: dict[str, object] | None
+    run: Run
+
+
+class Runs(_Shape):
+    """A page of runs."""
+
+    runs: tuple[Run, ...]
+    next_cursor: str | None
+
+
+class VendorRecord(_Shape):
+    """All outcomes of a vendor, counted."""
+
+    completed: int
+    failed: int
+
+
+class Vendor(_Shape):
+    """A vendor as registered."""
+
+    vendor_id: str
+    name: str
+    endpoint: str
+    base_price_per_hour: Usd
+    reliability_score: float
+    record: VendorRecord
+    supported_gpu_types: tuple[str, ...]
+    pay_to: str | None
+
+
+class Vendors(_Shape):
+    """The registry."""
+
+    vendors: tuple[Vendor, ...]
+
+
+class Settlement(_Shape):
+    """Money that moved, as the mock vendors' journal has it: the amount is in micro-dollars there."""
+
+    vendor_id: str
+    amount: int
+    network: str
+    asset: str
+    payer: str
+    pay_to: str
+    nonce: str
+    transaction: str
+
+
+class Journal(_Shape):
+    """What the demo needs of the mock vendors' journal."""
+
+    settlements: tuple[Settlement, ...]

@@ -1,0 +1,218 @@
+"""The API's answers as Rich renderables. Pure; every text from outside goes through `scripts.text`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from scripts.books import Books
+from scripts.client import Refused
+from scripts.entries import trail_line
+from scripts.epochs import Epoch
+from scripts.shapes import Job, Observation, Run, Runs, Status, Ticked, Vendors
+from scripts.text import plain, said, usd
+
+__all__ = [
+    "ENDED",
+    "Bar",
+    "books",
+    "problem",
+    "run_line",
+    "runs_table",
+    "status_view",
+    "ticked",
+    "trail",
+    "vendors_table",
+    "verdict",
+]
+
+_STATUS_STYLE: Final = {
+    "running": "cyan",
+    "completed": "bold green",
+    "failed": "bold red",
+    "cancelled": "bold yellow",
+    "unresolved": "red",
+    "pending": "yellow",
+}
+_BAR_WIDTH: Final = 30
+_AMOUNT_WIDTH: Final = 14
+
+ENDED: Final = ("completed", "failed")
+"""Job states that nothing follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A job's progress, in per cent, with epoch and loss where its log tells them."""
+
+    vendor_id: str
+    percent: float
+    epoch: Epoch | None
+    status: str
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Rich's protocol: a drawn bar in a terminal, one plain line elsewhere."""
+        if not console.is_terminal:
+            done = round(_BAR_WIDTH * self.percent / 100)
+            yield Text.assemble("           [", "#" * done, "." * (_BAR_WIDTH - done), "]  ", self._words())
+            return
+        style = {"failed": "red", "completed": "green"}.get(self.status, "cyan")
+        row = Table.grid(padding=(0, 2, 0, 0))
+        drawn = ProgressBar(100, self.percent, width=_BAR_WIDTH, complete_style=style, finished_style=style)
+        row.add_row(" " * 9, drawn, self._words())
+        yield row
+
+    def _words(self) -> Text:
+        words = [f"{self.percent:3.0f} %", plain(self.vendor_id)]
+        if self.epoch is not None:
+            words.append(f"epoch {self.epoch.number}/{self.epoch.count}  loss {self.epoch.loss}")
+        return Text("  ".join([*words, *([self.status] if self.status in ENDED else [])]))
+
+
+def run_line(run: Run) -> Text:
+    """A run on one line (two with its failure)."""
+    line = Text.assemble(
+        (plain(run.id), "bold"),
+        "  ",
+        _status(run.status),
+        f" ({plain(run.phase)}), tick {run.tick}, ",
+        f"{usd(run.budget_remaining)} of {usd(run.budget_total)} left",
+        f", {usd(run.budget_reserved)} reserved" if run.budget_reserved else "",
+    )
+    if run.failure is not None:
+        line.append_text(said(f"\n{run.failure.code}: ", "red")).append_text(said(run.failure.message))
+    return line
+
+
+def ticked(answer: Ticked) -> RenderableType:
+    """What a tick or a cancel did."""
+    lines: list[RenderableType] = [said(answer.message, "bold")]
+    if answer.action is not None and "reason" in answer.action:
+        lines.append(said(answer.action["reason"], "dim"))
+    return Group(*lines, run_line(answer.run))
+
+
+def status_view(status: Status, sums: Books) -> RenderableType:
+    """All that is known of a run: its goal, jobs, books and the newest of its trail."""
+    blocks: list[RenderableType] = [run_line(status.run), said(f"goal: {status.run.goal}", "dim")]
+    if status.jobs:
+        blocks += ["", _title("Jobs"), *(_job(job) for job in status.jobs)]
+    blocks += ["", books(sums), "", trail(status.observations, status.page.total)]
+    return Group(*blocks)
+
+
+def trail(entries: Sequence[Observation], total: int) -> RenderableType:
+    """The audit trail, or the newest part of it."""
+    which = "" if len(entries) == total else f" (the last {len(entries)} of {total})"
+    return Group(_title(f"Audit trail{which}"), *map(trail_line, entries))
+
+
+def books(sums: Books) -> RenderableType:
+    """The books: each payment a line, the sum beneath, and whatever does not add up."""
+    width = max([len("remaining"), *(len(plain(each.vendor_id)) for each in sums.payments)])
+    lines = [_amount("budget", width, usd(sums.total))]
+    for each in sums.payments:
+        line = (
+            _amount(each.vendor_id, width, f"- {usd(each.amount)}").append("  ").append_text(_status(each.status))
+        )
+        lines.append(line.append_text(said(f"  {each.transaction or 'no transaction'}", "dim")))
+    if sums.reserved:
+        lines.append(_amount("reserved", width, f"- {usd(sums.reserved)}"))
+    lines.append(_amount("remaining", width, usd(sums.remaining)))
+    parts = [("remaining", sums.remaining), ("reserved", sums.reserved), ("spent", sums.spent)]
+    shown = [(name, amount) for name, amount in parts if amount or name != "reserved"]
+    left = " + ".join(f"{name} {usd(amount)}" for name, amount in shown)
+    return Group(_title("Books"), *lines, Text(f"  total {usd(sums.total)} = {left}"), *_faults(sums.faults))
+
+
+def verdict(run_id: str, checked: int, faults: Sequence[str]) -> RenderableType:
+    """The audit's verdict on a run's trail."""
+    if faults:
+        head = Text.assemble("Audit of run ", (plain(run_id), "bold"), ": ", ("does NOT verify", "bold red"))
+        return Group(head, *_faults(faults))
+    return Text.assemble(
+        "Audit of run ",
+        (plain(run_id), "bold"),
+        ": ",
+        ("verified", "bold green"),
+        f" ({checked} observations, no gaps, every hash follows from the one before)",
+    )
+
+
+def runs_table(page: Runs) -> RenderableType:
+    """Runs, newest first."""
+    if not page.runs:
+        return Text("no runs")
+    table = _table("RUN", "STARTED", "STATUS", "LEFT", "OF", "USER", "GOAL")
+    for run in page.runs:
+        started = run.created_at.strftime("%Y-%m-%d %H:%M:%S")
+        left, total = usd(run.budget_remaining), usd(run.budget_total)
+        table.add_row(run.id, started, _status(run.status), left, total, said(run.user_id), _short(run.goal))
+    more = [] if page.next_cursor is None else [said(f"more: purser runs --cursor {page.next_cursor}", "dim")]
+    return Group(table, *more)
+
+
+def vendors_table(registry: Vendors) -> RenderableType:
+    """The registry."""
+    if not registry.vendors:
+        return Text("no vendors: purser vendors seed makes two, purser vendors add registers one")
+    table = _table("VENDOR", "NAME", "PER HOUR", "SCORE", "DONE/FAILED", "GPUS", "ENDPOINT")
+    for each in registry.vendors:
+        record = f"{each.record.completed}/{each.record.failed}"
+        score, gpus = f"{each.reliability_score:.4g}", ", ".join(each.supported_gpu_types)
+        price = usd(each.base_price_per_hour)
+        cells = (said(each.vendor_id), _short(each.name), price, score, record, _short(gpus), said(each.endpoint))
+        table.add_row(*cells)
+    return table
+
+
+def problem(refusal: Refused) -> RenderableType:
+    """Why the server refused: code, detail and the fields at fault."""
+    head = Text.assemble(("refused ", "bold red"), (plain(refusal.code), "bold"), ": ", said(refusal.detail))
+    return Group(head, *(said(f"  {field}: {message}") for field, message in refusal.fields))
+
+
+def _amount(name: str, width: int, amount: str) -> Text:
+    return Text.assemble(f"  {plain(name):<{width}}  ", (f"{amount:>{_AMOUNT_WIDTH}}", "bold"))
+
+
+def _job(job: Job) -> Text:
+    cost = job.expected_cost if job.actual_cost is None else job.actual_cost
+    line = Text.assemble(
+        said(f"  {job.vendor_id}  {job.job_params.gpu_type}, {plain(job.job_params.max_hours)} h  "),
+        _status(job.status),
+        f"  {job.progress:.0f} %  {usd(cost)}",
+    )
+    if job.failure is not None:
+        line.append_text(said(f"  {job.failure.code}: {job.failure.message}", "red"))
+    return line.append_text(said(f"  {job.artifact_url}", "dim")) if job.artifact_url else line
+
+
+def _status(status: str) -> Text:
+    return said(status, _STATUS_STYLE.get(status, ""))
+
+
+def _title(text: str) -> Text:
+    return Text(text, style="bold underline")
+
+
+def _faults(faults: Sequence[str]) -> list[Text]:
+    return [said(f"  WRONG: {fault}", "bold red") for fault in faults]
+
+
+def _short(text: str, limit: int = 60) -> Text:
+    shown = plain(text)
+    return Text(shown if len(shown) <= limit else f"{shown[: limit - 1]}…")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
