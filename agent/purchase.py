@@ -15,23 +15,22 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent import ledger
+from agent import booking
 from agent.deadline import Deadline
 from agent.errors import ConfigurationError
 from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.lifecycle import JOB, move
-from agent.models import Job, JobParams, Json, Reservation, Run, SignedAuthorization
+from agent.models import Job, JobParams, Json, Reservation, Run
 from agent.money import at_rate, usd_text, with_tolerance
 from agent.services import Services
 from agent.wallet import MAX_VALIDITY
 from vendors.answers import Call
 from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
-from vendors.models import Quote, Rejected, Submitted, Vendor
+from vendors.models import Quote, Rejected, Vendor
 from x402.client import PaymentAuth
 from x402.errors import PolicyRefused, X402Error
 from x402.policy import Policy, choose
-from x402.wire import Challenge, PaymentHeader, Receipt
+from x402.wire import Challenge, PaymentHeader
 
 __all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "advance", "buy", "closes_at", "refusal"]
 
@@ -63,49 +62,24 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
-    desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", _quoted(vendor, job, quote))
+    desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", _quoted(job, quote))
     if why := refusal(desk.draft, job, quote):
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
     most = with_tolerance(quote.price, desk.draft.constraints.price_tolerance)
+    now = services.world.now()
     reservation = Reservation(
         amount=min(most, desk.draft.budget_remaining),
         price=quote.price,
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
-        created_at=services.world.now(),
+        created_at=now,
     )
     job = job.model_copy(update={"expected_cost": quote.price})
-    desk.draft = ledger.reserve(desk.draft, job, reservation)
-    _note_money(desk, "reserved", job, reservation.amount)
+    desk.draft = booking.reserved(desk.draft, job, reservation, now)
     await desk.commit()
     await advance(desk, services, str(job.id), deadline)
     return job.id
-
-
-def refusal(run: Run, job: Job, quote: Quote) -> str | None:
-    """Why this quote must not be taken, or None. The planner saw the list price; the quote may not exceed it."""
-    constraints = run.constraints
-    listed = with_tolerance(job.expected_cost, constraints.price_tolerance)
-    if quote.price > listed:
-        return f"the quote of {usd_text(quote.price)} USD is above the list price, {usd_text(listed)} USD at most"
-    if constraints.max_price_per_hour is not None:
-        most = at_rate(constraints.max_price_per_hour, job.job_params.max_hours)
-        if quote.price > most:
-            return f"the quote of {usd_text(quote.price)} USD is above maxPricePerHour, {usd_text(most)} USD"
-    if quote.price > run.budget_remaining:
-        return (
-            f"the quote of {usd_text(quote.price)} USD is above the remaining {usd_text(run.budget_remaining)} USD"
-        )
-    return None
-
-
-def closes_at(reservation: Reservation) -> datetime:
-    """When a reservation is closed at the latest, whatever the vendor does."""
-    signed = reservation.authorization
-    if signed is None:
-        return reservation.created_at + UNSIGNED_LIFE
-    return datetime.fromtimestamp(signed.valid_before, reservation.created_at.tzinfo) + EXPIRY_MARGIN
 
 
 async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
@@ -114,26 +88,27 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
     Raises:
         LeaseLost, StoreUnavailable: stop the tick; the next one enters here again.
     """
-    reservation, job = desk.draft.reservations[job_id], desk.draft.jobs[job_id]
-    if services.world.now() >= closes_at(reservation):
-        await _close_expired(desk, services, job_id)
+    reservation, now = desk.draft.reservations[job_id], services.world.now()
+    if now >= closes_at(reservation):
+        desk.draft = booking.expired(desk.draft, job_id, now)
     elif reservation.authorization is None and desk.draft.ending is not None:
-        await _give_up(
-            desk, services, job_id, "run_ended", "the run ended before anything was signed", fault=False
-        )
+        why = "the run ended before anything was signed"
+        desk.draft = booking.given_up(desk.draft, job_id, "run_ended", why, now, vendor_fault=False)
     elif reservation.held is None:
-        await _exchange(desk, services, job, reservation, deadline)
+        await _exchange(desk, services, job_id, deadline)
+    else:
+        return
+    await desk.commit()
 
 
-async def _exchange(
-    desk: LeasedRun, services: Services, job: Job, reservation: Reservation, deadline: Deadline
-) -> None:
+async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
     """Send the order: unpaid first where nothing is signed, with the stored bytes where something is."""
-    job_id, signed = str(job.id), reservation.authorization
+    job, reservation = desk.draft.jobs[job_id], desk.draft.reservations[job_id]
     vendor = await services.vendors.find(job.vendor_id)
     if vendor is None:
-        await _vendor_gone(desk, services, job_id)
+        _vendor_gone(desk, services, job_id)
         return
+    signed = reservation.authorization
     header = PaymentHeader(signed.header_name, signed.header_value) if signed else None
     auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header)
     try:
@@ -145,28 +120,14 @@ async def _exchange(
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except OutcomeUnknown as exc:
-        signed = desk.draft.reservations[job_id].authorization
-        await _stay_open(desk, job, str(exc), _proof(exc.receipt, signed) if signed else None)
     except (VendorError, InvalidVendor, X402Error, ConfigurationError) as exc:
-        if desk.draft.reservations[job_id].authorization is not None:
-            await _stay_open(desk, job, str(exc), None)
-        else:
-            fault = isinstance(exc, VendorError | PolicyRefused)
-            await _give_up(desk, services, job_id, _code(exc), str(exc), fault=fault)
-    else:
-        await _conclude(desk, services, job_id, answer)
-
-
-async def _stay_open(desk: LeasedRun, job: Job, why: str, transaction: str | None) -> None:
-    """An authorization is out and nobody knows what became of it: the same bytes go out again next time."""
-    before = desk.draft.reservations[str(job.id)]
-    desk.draft = ledger.leave_unclear(desk.draft, str(job.id), why, transaction)
-    if desk.draft.reservations[str(job.id)] == before:
+        _no_answer(desk, services, job_id, exc)
         return
-    if why != before.unclear:
-        desk.note("error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job))
-    await desk.commit()
+    now = services.world.now()
+    if isinstance(answer, Rejected):
+        desk.draft = booking.rejected(desk.draft, job_id, answer, now)
+    else:
+        desk.draft = booking.accepted(desk.draft, job_id, answer, now)
 
 
 async def _authorize(
@@ -187,124 +148,59 @@ async def _authorize(
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
         desk.note("payment_event", f"payee of {vendor.vendor_id} pinned", {"event": "pinned", "payTo": pinned})
-    signed = await services.wallet.authorize(
-        challenge, offer, job_id, reservation.created_at, services.world.now()
-    )
-    desk.draft = ledger.authorize(desk.draft, job_id, signed)
-    _note_money(
-        desk,
-        "authorized",
-        desk.draft.jobs[job_id],
-        signed.amount,
-        payTo=signed.pay_to,
-        network=signed.network,
-        nonce=signed.nonce,
-        validBefore=signed.valid_before,
-    )
+    now = services.world.now()
+    signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
+    desk.draft = booking.authorized(desk.draft, job_id, signed, now)
     await desk.commit()
     return PaymentHeader(signed.header_name, signed.header_value)
 
 
-async def _conclude(desk: LeasedRun, services: Services, job_id: str, answer: Submitted | Rejected) -> None:
-    """Book what a clear answer says."""
-    now, job = services.world.now(), desk.draft.jobs[job_id]
-    signed = desk.draft.reservations[job_id].authorization
-    if isinstance(answer, Rejected):
-        if signed is None:
-            raise AssertionError("unreachable: only what was paid for can be rejected")
-        _rejected(desk, job, signed, answer, now)
-        await desk.commit()
+def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception) -> None:
+    """The order failed: with nothing signed it is given up, else its outcome is unknown and it stays open."""
+    now = services.world.now()
+    if desk.draft.reservations[job_id].authorization is not None:
+        receipt = exc.receipt if isinstance(exc, OutcomeUnknown) else None
+        desk.draft = booking.unclear(desk.draft, job_id, str(exc), receipt, now)
         return
-    accepted = job.model_copy(
-        update={
-            "status": move(JOB, job.status, "accept"),
-            "vendor_job_id": answer.vendor_job_id,
-            "progress_at": now,
-        }
-    )
-    desk.draft = ledger.put_job(desk.draft, accepted)
-    desk.note(
-        "job_submitted", f"{job.vendor_id} took the job", {**_about(job), "vendorJobId": answer.vendor_job_id}
-    )
-    if signed is None:
-        desk.draft = ledger.settle(desk.draft, job_id, None)
-        _note_money(desk, "not_asked", job, 0)
-    elif transaction := _proof(answer.receipt, signed):
-        desk.draft = ledger.settle(desk.draft, job_id, transaction)
-        _note_money(desk, "settled", job, signed.amount, transaction=transaction, network=signed.network)
-    else:
-        why = answer.receipt_problem or "the receipt is for another payment"
-        desk.draft = ledger.hold(desk.draft, job_id, why)
-        _note_money(desk, "held", job, signed.amount, reason=why)
-    await desk.commit()
+    fault = isinstance(exc, VendorError | PolicyRefused)
+    desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
 
 
-def _proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
-    """The transaction that a receipt names, if it can be the settlement of this authorization."""
-    if receipt is None or receipt.network != signed.network:
-        return None
-    if receipt.payer is not None and receipt.payer.lower() != signed.payer.lower():
-        return None
-    return receipt.transaction if receipt.amount in (None, signed.amount) else None
-
-
-def _rejected(desk: LeasedRun, job: Job, signed: SignedAuthorization, answer: Rejected, now: datetime) -> None:
-    """The vendor says no to a payment that it can still cash: its word frees nothing (design, section 3)."""
-    job_id, why = str(job.id), f"the vendor refused the payment: {answer.reason}"
-    desk.draft = fail(desk.draft, job, "payment_rejected", why, now, vendor_fault=True)
-    if transaction := _proof(answer.receipt, signed):
-        desk.draft = ledger.settle(desk.draft, job_id, transaction)
-        _note_money(desk, "settled", job, signed.amount, transaction=transaction, network=signed.network)
-    else:
-        desk.draft = ledger.hold(desk.draft, job_id, why)
-        _note_money(desk, "held", job, signed.amount, reason=answer.reason)
-
-
-async def _close_expired(desk: LeasedRun, services: Services, job_id: str) -> None:
-    """The authorization can no longer be used: what a receipt shows is settled, anything else is written off."""
-    reservation, job = desk.draft.reservations[job_id], desk.draft.jobs[job_id]
-    signed = reservation.authorization
-    if signed is None:
-        await _give_up(desk, services, job_id, "order_lapsed", "nothing was signed in time", fault=False)
-        return
-    if reservation.transaction is not None:
-        desk.draft = ledger.settle(desk.draft, job_id, reservation.transaction)
-        _note_money(desk, "settled", job, signed.amount, transaction=reservation.transaction)
-    else:
-        desk.draft = ledger.write_off(desk.draft, job_id)
-        _note_money(desk, "unresolved", job, signed.amount, nonce=signed.nonce)
-    if job.status == "pending":
-        message = "a payment was authorized and no job came of it"
-        now, current = services.world.now(), desk.draft.jobs[job_id]
-        desk.draft = fail(desk.draft, current, "payment_unresolved", message, now, vendor_fault=True)
-    await desk.commit()
-
-
-async def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
+def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
     """The vendor was removed from the registry meanwhile: nothing more is sent to it."""
     why = "the vendor was removed from the registry"
-    if desk.draft.reservations[job_id].authorization is None:
-        await _give_up(desk, services, job_id, "vendor_removed", why, fault=False)
+    if desk.draft.reservations[job_id].authorization is not None:
+        desk.draft = booking.withheld(desk.draft, job_id, why)
         return
-    desk.draft = ledger.hold(desk.draft, job_id, why)
-    await desk.commit()
+    now = services.world.now()
+    desk.draft = booking.given_up(desk.draft, job_id, "vendor_removed", why, now, vendor_fault=False)
 
 
-async def _give_up(
-    desk: LeasedRun, services: Services, job_id: str, code: str, message: str, *, fault: bool
-) -> None:
-    """Nothing was signed: the job fails and its money is free again."""
-    job = desk.draft.jobs[job_id]
-    amount = desk.draft.reservations[job_id].amount
-    desk.draft = fail(desk.draft, job, code, message, services.world.now(), vendor_fault=fault)
-    desk.draft = ledger.release(desk.draft, job_id)
-    _note_money(desk, "released", job, amount)
-    await desk.commit()
+def refusal(run: Run, job: Job, quote: Quote) -> str | None:
+    """Why this quote must not be taken, or None. The planner saw the list price; the quote may not exceed it."""
+    constraints, asked = run.constraints, f"the quote of {usd_text(quote.price)} USD is above"
+    listed = with_tolerance(job.expected_cost, constraints.price_tolerance)
+    if quote.price > listed:
+        return f"{asked} the list price, {usd_text(listed)} USD at most"
+    if constraints.max_price_per_hour is not None:
+        most = at_rate(constraints.max_price_per_hour, job.job_params.max_hours)
+        if quote.price > most:
+            return f"{asked} maxPricePerHour, {usd_text(most)} USD"
+    if quote.price > run.budget_remaining:
+        return f"{asked} the remaining {usd_text(run.budget_remaining)} USD"
+    return None
+
+
+def closes_at(reservation: Reservation) -> datetime:
+    """When a reservation is closed at the latest, whatever the vendor does."""
+    signed = reservation.authorization
+    if signed is None:
+        return reservation.created_at + UNSIGNED_LIFE
+    return datetime.fromtimestamp(signed.valid_before, reservation.created_at.tzinfo) + EXPIRY_MARGIN
 
 
 def _draw_up(run: Run, services: Services, vendor: Vendor, hours: float) -> Job:
-    now = services.world.now()
-    constraints = run.constraints
+    now, constraints = services.world.now(), run.constraints
     params = JobParams(
         job_type=constraints.job_type or "fine_tune",
         gpu_type=constraints.gpu_type or vendor.supported_gpu_types[0],
@@ -326,15 +222,25 @@ def _never_ordered(
     desk: LeasedRun, services: Services, job: Job, code: str, message: str, *, vendor_fault: bool
 ) -> None:
     """Record a job that ended before any money was set aside."""
-    now = services.world.now()
-    job = job.model_copy(update={"actual_cost": 0})
+    free = job.model_copy(update={"actual_cost": 0})
     desk.set(jobs_started=desk.draft.jobs_started + 1)
-    desk.draft = fail(desk.draft, job, code, message, now, vendor_fault=vendor_fault)
+    desk.draft = fail(desk.draft, free, code, message, services.world.now(), vendor_fault=vendor_fault)
 
 
 def _order(job: Job) -> dict[str, Json]:
     """`jobParams` of the vendor's submit call, the same at every repetition."""
     return job.job_params.model_dump(by_alias=True)
+
+
+def _quoted(job: Job, quote: Quote) -> dict[str, Json]:
+    return {
+        "vendorId": job.vendor_id,
+        "amountUsd": usd_text(quote.price),
+        "gpuType": job.job_params.gpu_type,
+        "maxHours": job.job_params.max_hours,
+        "etaMinutes": quote.eta_minutes,
+        "templateId": quote.template_id,
+    }
 
 
 def _code(exc: Exception) -> str:
@@ -345,38 +251,3 @@ def _code(exc: Exception) -> str:
     if isinstance(exc, ContractBroken):
         return "contract_broken"
     return "vendor_refused" if isinstance(exc, VendorError) else "payment_not_possible"
-
-
-def _quoted(vendor: Vendor, job: Job, quote: Quote) -> dict[str, Json]:
-    return {
-        "vendorId": vendor.vendor_id,
-        "amountUsd": usd_text(quote.price),
-        "gpuType": job.job_params.gpu_type,
-        "maxHours": job.job_params.max_hours,
-        "etaMinutes": quote.eta_minutes,
-        "templateId": quote.template_id,
-    }
-
-
-def _about(job: Job) -> dict[str, Json]:
-    return {"jobId": str(job.id), "vendorId": job.vendor_id}
-
-
-_MONEY_SAYS: Final = {
-    "reserved": "reserved {usd} USD for {vendor}",
-    "authorized": "authorized {usd} USD to {vendor}; not sent before this is stored",
-    "settled": "paid {usd} USD to {vendor}",
-    "released": "released {usd} USD, nothing was signed",
-    "held": "{usd} USD stay reserved: {vendor} holds an authorization until it expires",
-    "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
-    "not_asked": "{vendor} asked for no payment",
-}
-
-
-def _note_money(desk: LeasedRun, event: str, job: Job, amount: int, **more: Json) -> None:
-    usd = usd_text(amount)
-    desk.note(
-        "payment_event",
-        _MONEY_SAYS[event].format(usd=usd, vendor=job.vendor_id),
-        {"event": event, **_about(job), "amountUsd": usd, **more},
-    )

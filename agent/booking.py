@@ -1,0 +1,151 @@
+"""What each turn of a purchase does to the run: money, job and trail together. Pure: a run in, a run out.
+
+Nothing here asks or sends. `purchase` brings the answers, and commits what comes out before it goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Final
+
+from agent import ledger
+from agent.audit import observe
+from agent.jobs import fail
+from agent.lifecycle import JOB, move
+from agent.models import Job, Json, Reservation, Run, SignedAuthorization
+from agent.money import usd_text
+from vendors.models import Rejected, Submitted
+from x402.wire import Receipt
+
+__all__ = ["accepted", "authorized", "expired", "given_up", "proof", "rejected", "reserved", "unclear", "withheld"]
+
+_SAYS: Final = {
+    "reserved": "reserved {usd} USD for {vendor}",
+    "authorized": "authorized {usd} USD to {vendor}; not sent before this is stored",
+    "settled": "paid {usd} USD to {vendor}",
+    "released": "released {usd} USD, nothing was signed",
+    "held": "{usd} USD stay reserved: {vendor} holds an authorization until it expires",
+    "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
+    "not_asked": "{vendor} asked for no payment",
+}
+
+
+def reserved(run: Run, job: Job, reservation: Reservation, now: datetime) -> Run:
+    """Money is set aside for a job that is about to be ordered. Raises `LedgerRefused`."""
+    return _note(ledger.reserve(run, job, reservation), now, "reserved", job, reservation.amount)
+
+
+def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime) -> Run:
+    """A signed authorization is laid down, to be sent once this is stored. Raises `LedgerRefused`."""
+    terms: dict[str, Json] = {
+        "payTo": signed.pay_to,
+        "network": signed.network,
+        "nonce": signed.nonce,
+        "validBefore": signed.valid_before,
+    }
+    after = ledger.authorize(run, job_id, signed)
+    return _note(after, now, "authorized", run.jobs[job_id], signed.amount, terms)
+
+
+def accepted(run: Run, job_id: str, answer: Submitted, now: datetime) -> Run:
+    """The vendor took the job. It is paid if it shows a receipt for our payment, or asked for none."""
+    job, signed = run.jobs[job_id], run.reservations[job_id].authorization
+    taken = job.model_copy(
+        update={
+            "status": move(JOB, job.status, "accept"),
+            "vendor_job_id": answer.vendor_job_id,
+            "progress_at": now,
+        }
+    )
+    about = {**_about(job), "vendorJobId": answer.vendor_job_id}
+    run = observe(ledger.put_job(run, taken), now, "job_submitted", f"{job.vendor_id} took the job", about)
+    if signed is None:
+        return _note(ledger.settle(run, job_id, None), now, "not_asked", job, 0)
+    return _settled_or_held(
+        run, job, signed, answer.receipt, answer.receipt_problem or "the receipt is for another payment", now
+    )
+
+
+def rejected(run: Run, job_id: str, answer: Rejected, now: datetime) -> Run:
+    """The vendor says no to a payment that it can still cash: its word frees nothing (design, section 3)."""
+    job, signed = run.jobs[job_id], run.reservations[job_id].authorization
+    if signed is None:
+        raise AssertionError("unreachable: only what was paid for can be rejected")
+    why = f"the vendor refused the payment: {answer.reason}"
+    run = fail(run, job, "payment_rejected", why, now, vendor_fault=True)
+    return _settled_or_held(run, job, signed, answer.receipt, why, now)
+
+
+def unclear(run: Run, job_id: str, why: str, receipt: Receipt | None, now: datetime) -> Run:
+    """An authorization was sent and nobody knows what became of it. Said once per reason."""
+    before = run.reservations[job_id]
+    transaction = proof(receipt, before.authorization) if before.authorization else None
+    run = ledger.leave_unclear(run, job_id, why, transaction)
+    if why == before.unclear:
+        return run
+    job = run.jobs[job_id]
+    return observe(
+        run, now, "error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job)
+    )
+
+
+def withheld(run: Run, job_id: str, why: str) -> Run:
+    """An authorization is out and is not sent again: nothing changes before it expires."""
+    return ledger.hold(run, job_id, why)
+
+
+def given_up(run: Run, job_id: str, code: str, why: str, now: datetime, *, vendor_fault: bool) -> Run:
+    """Nothing was signed: the job fails and its money is free again. Raises `LedgerRefused` if something was."""
+    job, amount = run.jobs[job_id], run.reservations[job_id].amount
+    run = fail(run, job, code, why, now, vendor_fault=vendor_fault)
+    return _note(ledger.release(run, job_id), now, "released", job, amount)
+
+
+def expired(run: Run, job_id: str, now: datetime) -> Run:
+    """The authorization can no longer be used: what a receipt shows is settled, anything else is written off."""
+    reservation, job = run.reservations[job_id], run.jobs[job_id]
+    signed = reservation.authorization
+    if signed is None:
+        return given_up(run, job_id, "order_lapsed", "nothing was signed in time", now, vendor_fault=False)
+    if reservation.transaction is not None:
+        run = _settle(run, job, signed, reservation.transaction, now)
+    else:
+        run = _note(ledger.write_off(run, job_id), now, "unresolved", job, signed.amount, {"nonce": signed.nonce})
+    if job.status != "pending":
+        return run
+    message = "a payment was authorized and no job came of it"
+    return fail(run, run.jobs[job_id], "payment_unresolved", message, now, vendor_fault=True)
+
+
+def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
+    """The transaction that a receipt names, if it can be the settlement of this authorization."""
+    if receipt is None or receipt.network != signed.network:
+        return None
+    if receipt.payer is not None and receipt.payer.lower() != signed.payer.lower():
+        return None
+    return receipt.transaction if receipt.amount in (None, signed.amount) else None
+
+
+def _settled_or_held(
+    run: Run, job: Job, signed: SignedAuthorization, receipt: Receipt | None, why: str, now: datetime
+) -> Run:
+    if transaction := proof(receipt, signed):
+        return _settle(run, job, signed, transaction, now)
+    return _note(ledger.hold(run, str(job.id), why), now, "held", job, signed.amount, {"reason": why})
+
+
+def _settle(run: Run, job: Job, signed: SignedAuthorization, transaction: str, now: datetime) -> Run:
+    proven: dict[str, Json] = {"transaction": transaction, "network": signed.network}
+    return _note(ledger.settle(run, str(job.id), transaction), now, "settled", job, signed.amount, proven)
+
+
+def _note(run: Run, now: datetime, event: str, job: Job, amount: int, more: dict[str, Json] | None = None) -> Run:
+    usd = usd_text(amount)
+    content = _SAYS[event].format(usd=usd, vendor=job.vendor_id)
+    return observe(
+        run, now, "payment_event", content, {"event": event, **_about(job), "amountUsd": usd, **(more or {})}
+    )
+
+
+def _about(job: Job) -> dict[str, Json]:
+    return {"jobId": str(job.id), "vendorId": job.vendor_id}
