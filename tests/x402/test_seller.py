@@ -234,8 +234,9 @@ async def test_a_payment_is_refused_while_it_is_being_settled() -> None:
     payment = await paid(terms.offers[2])
     first = asyncio.create_task(seller.collect(payment, terms))
     await entered.wait()
-    with pytest.raises(PaymentRefused, match="being settled"):
-        await seller.collect(payment, terms)
+    async with asyncio.timeout(5):
+        with pytest.raises(PaymentRefused, match="being settled"):
+            await seller.collect(payment, terms)
     gate.set()
     assert (await first).success
 
