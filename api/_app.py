@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 from api import agent_cancel, agent_start, agent_status, agent_tick, cron_tick, health, runs, vendors
 from api._context import Context
-from api._json import MAX_BODY
 from api._problems import install
 
 __all__ = ["create_app"]
@@ -31,7 +30,7 @@ def create_app(context: Context | None = None) -> FastAPI:
         yield
         await here.close()
 
-    app = FastAPI(title="Purser", version="0.1.0", description=_ABOUT, lifespan=lifespan, max_body_size=MAX_BODY)
+    app = FastAPI(title="Purser", version="0.1.0", description=_ABOUT, lifespan=lifespan)
     app.state.context = here
     for module in (agent_start, agent_tick, agent_status, agent_cancel, runs, vendors, cron_tick, health):
         app.include_router(module.router)

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Header, Request
 
 from agent.errors import ConfigurationError
-from agent.services import Services
 from agent.settings import Settings, load_settings
 from agent.store import open_database
 from agent.store.collections import Database
@@ -22,7 +21,10 @@ from agent.store.vendors import VendorStore
 from agent.world import World, real_world
 from api._problems import ProblemError
 
-__all__ = ["Context", "ContextOf", "ServicesOf", "cron_only", "token_required"]
+if TYPE_CHECKING:
+    from agent.services import Services
+
+__all__ = ["Context", "ContextOf", "cron_only", "token_required"]
 
 
 class Context:
@@ -98,13 +100,6 @@ def _context(request: Request) -> Context:
 ContextOf = Annotated[Context, Depends(_context)]
 """A route's parameter: the process's context."""
 
-
-def _services(context: ContextOf) -> Services:
-    return context.services()
-
-
-ServicesOf = Annotated[Services, Depends(_services)]
-"""A route's parameter: what a tick works with."""
 
 Authorization = Annotated[str | None, Header(max_length=1_000, include_in_schema=False)]
 

@@ -21,6 +21,16 @@ _WITH_BODY: Final = frozenset({"POST", "PATCH", "PUT"})
 
 
 class _ExactRequest(Request):
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            read = bytearray()
+            async for chunk in self.stream():
+                read += chunk
+                if len(read) > MAX_BODY:
+                    raise ProblemError("body_too_large", f"send at most {MAX_BODY} bytes")
+            self._body = bytes(read)
+        return self._body
+
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
             try:

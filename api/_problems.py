@@ -49,21 +49,6 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-class ProblemError(Exception):
-    """Answer this request with a problem."""
-
-    def __init__(
-        self,
-        code: str,
-        detail: str,
-        errors: Sequence[FieldError] = (),
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        """`code` is one of `CODES`, which also gives the status."""
-        super().__init__(detail)
-        self.code, self.detail, self.errors, self.headers = code, detail, errors, headers
-
-
 CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_json": (400, "The body is not JSON"),
     "unauthorized": (401, "The bearer token is missing or wrong"),
@@ -82,6 +67,22 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "store_unavailable": (503, "The database is away"),
 }
 """Every code that an answer may bear: its status and what it means."""
+
+
+class ProblemError(HTTPException):
+    """Answer this request with a problem. An HTTPException, because FastAPI lets no other out of reading a body."""
+
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """`code` is one of `CODES`, which also gives the status."""
+        super().__init__(CODES[code][0], detail, headers)
+        self.code, self.errors = code, errors
+
 
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 400: "invalid_json"}
 

@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     StringConstraints,
     WithJsonSchema,
 )
@@ -107,7 +108,7 @@ FutureMoment = Annotated[datetime, AfterValidator(_utc)]
 Id = Annotated[ObjectId, PlainSerializer(str), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"})]
 
 RunId = Annotated[
-    ObjectId, BeforeValidator(_run_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})
+    ObjectId, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})
 ]
 """A run's id in a request."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends
 
 from agent.runs import cancel
-from api._context import ServicesOf, token_required
+from api._context import token_required
 from api._json import ExactRoute
+from api._services import ServicesOf
 from api.agent_tick import TICK_PROBLEMS, RunBody, TickAnswer
 
 __all__ = ["router"]

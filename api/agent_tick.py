@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from agent.tick import TickResult, tick
-from api._context import ServicesOf, token_required
+from api._context import token_required
 from api._json import ExactRoute
 from api._problems import responses
+from api._services import ServicesOf
 from api._shapes import Answer, RequestBody, RunId, RunOut
 
 __all__ = ["RunBody", "TickAnswer", "router"]

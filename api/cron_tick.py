@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends
 from pydantic import Field
 
 from agent.runs import tick_due
-from api._context import ServicesOf, cron_only
+from api._context import cron_only
 from api._problems import responses
+from api._services import ServicesOf
 from api._shapes import Answer
 
 __all__ = ["router"]

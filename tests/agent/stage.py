@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import httpx
 from bson import ObjectId
@@ -88,9 +89,9 @@ class Stage:
     vendor_http: httpx.AsyncClient
     database: Database = field(repr=False)
 
-    async def start(self, budget: int = 5_000_000, **constraints: object) -> Run:
+    async def start(self, budget: int = 5_000_000, constraints: dict[str, object] | None = None) -> Run:
         """A new run."""
-        order = Order("u1", "Fine-tune tiny-llm", budget, Constraints.model_validate(constraints))
+        order = Order("u1", "Fine-tune tiny-llm", budget, Constraints.model_validate(constraints or {}))
         return await start(self.services.runs, self.services.world, order, None)
 
     async def tick(self, run: Run) -> TickResult:
@@ -121,10 +122,10 @@ class Stage:
         assert moved <= run.budget_spent + run.budget_reserved
         assert run.budget_spent + run.budget_reserved <= run.budget_total
 
-    async def journal(self) -> dict[str, list[dict[str, object]]]:
+    async def journal(self) -> dict[str, list[dict[str, Any]]]:
         """The vendors' own record: what really happened."""
         answer = await self.vendor_http.get("/journal")
-        found: dict[str, list[dict[str, object]]] = answer.json()
+        found: dict[str, list[dict[str, Any]]] = answer.json()
         return found
 
     async def trail(self, run: Run) -> list[Observation]:
@@ -149,7 +150,7 @@ async def a_stage(
     pinned: bool = True,
     epoch_seconds: float = 10,
     reaper: Reaper | None = None,
-    **settings: object,
+    settings: dict[str, object] | None = None,
 ) -> Stage:
     """A stage with these vendors registered, failing as `faults` says, where `reaper` may kill."""
     reaper = reaper or Reaper()
@@ -170,7 +171,7 @@ async def a_stage(
     transport = InProcess(app)
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, reaper)))
     database = WatchedDatabase(EmbeddedDatabase(), reaper)
-    our_settings = Settings.model_validate({"x402_private_key": KEY, **settings})
+    our_settings = Settings.model_validate({"x402_private_key": KEY, **(settings or {})})
     services = Services(
         settings=our_settings,
         world=world,

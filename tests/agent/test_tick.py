@@ -251,7 +251,7 @@ async def test_a_price_within_the_users_tolerance_is_paid() -> None:
     """The reservation covers it, and what was reserved beyond the price is free again."""
     stage = await a_stage("gpu_vendor_1:price_above_quote=10")
 
-    run = await stage.finish(await stage.start(price_tolerance="0.2"))
+    run = await stage.finish(await stage.start(constraints={"price_tolerance": "0.2"}))
 
     assert (run.status, run.budget_spent, run.budget_remaining) == ("completed", 1_540_000, 3_460_000)
 
@@ -268,7 +268,7 @@ async def test_constraints_choose_the_vendor(constraints: dict[str, object], ven
     """The user's word stands above the price."""
     stage = await a_stage()
 
-    result = await stage.tick(await stage.start(**constraints))
+    result = await stage.tick(await stage.start(constraints=constraints))
 
     assert result.action is not None
     assert result.action["vendorId"] == vendor
@@ -344,7 +344,7 @@ async def test_a_run_that_only_fails_ends() -> None:
 async def test_a_run_past_its_deadline_fails_and_gives_its_job_up() -> None:
     """What was paid stays paid; the vendor's record does not suffer for it."""
     stage = await a_stage(epoch_seconds=3_000)
-    run = await stage.start(deadline=START + timedelta(hours=1))
+    run = await stage.start(constraints={"deadline": START + timedelta(hours=1)})
     await stage.tick(run)
     stage.clock.pass_(3600)
     ended = (await stage.tick(run)).run
@@ -359,7 +359,7 @@ async def test_a_run_past_its_deadline_fails_and_gives_its_job_up() -> None:
 async def test_a_job_that_is_done_counts_even_if_it_is_seen_late() -> None:
     """Nobody looked before the deadline, but the goal was reached."""
     stage = await a_stage()
-    run = await stage.start(deadline=START + timedelta(hours=2))
+    run = await stage.start(constraints={"deadline": START + timedelta(hours=2)})
     await stage.tick(run)
     stage.clock.pass_(2 * 3600)
 
@@ -368,7 +368,7 @@ async def test_a_job_that_is_done_counts_even_if_it_is_seen_late() -> None:
 
 async def test_a_fault_of_ours_is_tried_again_and_ends_the_run_at_last() -> None:
     """Nothing is written but the fact; what went wrong is in the log, not in the trail."""
-    stage = await a_stage(planner=Broken())  # type: ignore[arg-type]  # a planner with a fault in it
+    stage = await a_stage(planner=Broken())
     run = await stage.start()
 
     first = await stage.tick(run)
@@ -458,7 +458,7 @@ async def test_cancelling_while_a_tick_is_at_it_is_noted() -> None:
 
 async def test_due_runs_are_ticked_together_and_not_twice() -> None:
     """The longest waiting first, each as long as it is due, busy ones passed over."""
-    stage = await a_stage(tick_deadline_seconds=2)
+    stage = await a_stage(settings={"tick_deadline_seconds": 2})
     due = [await stage.start() for _ in range(10)]
     lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=10))
     await stage.services.runs.claim(due[0].id, lease, stage.clock.now)

@@ -1,0 +1,136 @@
+"""Who is let in, and what is refused when something is missing."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from agent.errors import StoreUnavailable
+from agent.settings import load_settings
+from api._app import create_app
+from api._context import Context
+from tests.agent.stage import KEY
+from tests.api.client import an_api
+
+
+async def test_with_a_token_set_everything_but_health_needs_it() -> None:
+    """401 and nothing done; the right one is let in."""
+    api = await an_api(api_token="token-1", cron_secret="cron-1")
+    paths = ("/api/runs", "/api/vendors", "/api/agent-status?runId=" + "0" * 24, "/metrics", "/api/cron-tick")
+
+    for path in paths:
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "token-1"}):
+            answer = await api.http.get(path, headers=header)
+            assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
+            assert answer.headers["www-authenticate"] == "Bearer"
+    assert (await api.post("/api/agent-start", {})).status_code == 401
+    assert (await api.http.get("/api/runs", headers={"Authorization": "Bearer token-1"})).status_code == 200
+    assert (await api.http.get("/api/health")).status_code == 200
+
+
+async def test_the_cron_needs_its_own_secret_and_is_shut_without_one() -> None:
+    """The API's token does not open it, and nothing does where no secret is set."""
+    shut = await an_api()
+    assert (await shut.http.get("/api/cron-tick", headers={"Authorization": "Bearer "})).status_code == 401
+
+    api = await an_api(api_token="token-1", cron_secret="cron-1", tick_deadline_seconds=2)
+    await api.post(
+        "/api/agent-start",
+        {"userId": "u1", "goal": "goal", "budgetTotal": 5},
+        Authorization="Bearer token-1",
+    )
+    refused = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer token-1"})
+    round_ = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer cron-1"})
+
+    assert refused.status_code == 401
+    assert [each["message"] for each in round_.json()["ticked"]] == ["Job started"]
+    assert round_.json()["failed"] == []
+
+
+@pytest.mark.parametrize("path", ["/api/health", "/api/runs", "/metrics"])
+async def test_a_deployed_function_with_something_missing_refuses_to_serve(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """And names the variables, on every route."""
+    monkeypatch.setenv("VERCEL", "1")
+    monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1")
+    monkeypatch.setenv("X402_PRIVATE_KEY", KEY)
+    app = create_app(Context(load_settings()))
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://purser") as http:
+        answer = await http.get(path)
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_configured")
+    for name in ("GPU_VENDOR_SECRET", "API_TOKEN", "CRON_SECRET"):
+        assert name in answer.json()["detail"]
+    assert "X402_PRIVATE_KEY" not in answer.json()["detail"]
+
+
+async def test_a_value_that_cannot_be_used_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings are read with the first request; what is wrong is said then."""
+    monkeypatch.setenv("X402_PRIVATE_KEY", "hunter2")
+    app = create_app()
+
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://purser") as http:
+        answer = await http.get("/api/health")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_configured")
+    assert "X402_PRIVATE_KEY" in answer.text
+    assert "hunter2" not in answer.text
+
+
+async def test_a_database_that_is_away_is_503_with_retry_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost; whoever asked can ask again."""
+    api = await an_api()
+
+    async def away() -> None:
+        raise StoreUnavailable("the database did not answer as it should")
+
+    monkeypatch.setattr(api.stage.database, "ping", away)
+    answer = await api.http.get("/api/health")
+
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert answer.headers["retry-after"] == "5"
+
+
+async def test_a_fault_of_ours_shows_nothing_of_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """500 with a stable code, no stack trace."""
+    api = await an_api()
+
+    async def broken() -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(api.stage.database, "ping", broken)
+    answer = await api.http.get("/api/health")
+
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert "secret detail" not in answer.text
+    assert "Traceback" not in answer.text
+
+
+async def test_health_and_metrics_tell_a_monitor_what_is_there() -> None:
+    """Counts come from the database, so every process tells the same."""
+    api = await an_api()
+    await api.started()
+
+    assert (await api.http.get("/api/health")).json() == {"status": "ok", "store": "mongodb"} | {
+        "store": "embedded"
+    }
+    text = (await api.http.get("/metrics")).text
+    assert 'purser_runs{status="running"} 1\n' in text
+    assert 'purser_runs{status="failed"} 0\n' in text
+    assert text.endswith("purser_runs_due 1\n")
+
+
+async def test_by_default_a_context_wires_itself_for_the_loop_it_is_used_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a process started with nothing set does."""
+    context = Context()
+
+    services = context.services()
+
+    assert services is context.services()
+    assert context.database.embedded
+    await context.close()
+    assert services.http.is_closed
