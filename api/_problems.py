@@ -70,7 +70,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 
 
 class ProblemError(HTTPException):
-    """Answer this request with a problem. An HTTPException, because FastAPI lets no other out of reading a body."""
+    """Answer this request with a problem. An HTTPException: FastAPI lets no other out of reading a body."""
 
     def __init__(
         self,
