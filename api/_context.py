@@ -90,7 +90,7 @@ class Context:
             await self._database.close()
 
 
-def _context(request: Request) -> Context:
+async def _context(request: Request) -> Context:
     context = request.app.state.context
     if not isinstance(context, Context):
         raise AssertionError("unreachable: create_app sets the context")
@@ -104,14 +104,14 @@ ContextOf = Annotated[Context, Depends(_context)]
 Authorization = Annotated[str | None, Header(max_length=1_000, include_in_schema=False)]
 
 
-def token_required(context: ContextOf, authorization: Authorization = None) -> None:
+async def token_required(context: ContextOf, authorization: Authorization = None) -> None:
     """Let through who bears API_TOKEN; everyone where none is set, which only happens on a laptop."""
     token = context.settings.api_token
     if token is not None:
         _check_bearer(authorization, token.get_secret_value())
 
 
-def cron_only(context: ContextOf, authorization: Authorization = None) -> None:
+async def cron_only(context: ContextOf, authorization: Authorization = None) -> None:
     """Let through who bears CRON_SECRET; nobody where none is set."""
     secret = context.settings.cron_secret
     if secret is None:

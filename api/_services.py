@@ -12,7 +12,7 @@ from api._context import ContextOf
 __all__ = ["ServicesOf"]
 
 
-def _services(context: ContextOf) -> Services:
+async def _services(context: ContextOf) -> Services:
     return context.services()
 
 

@@ -164,7 +164,7 @@ def _clock_skew(response: httpx.Response, now: float) -> float | None:
     """By how many seconds the server's clock is ahead of ours, from its `Date`; None when it does not say."""
     try:
         date = parsedate_to_datetime(response.headers.get("Date", ""))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date.replace(tzinfo=date.tzinfo or UTC).timestamp() - now
 
