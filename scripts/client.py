@@ -275,9 +275,11 @@ def _look_at(url: str) -> tuple[bool, bool]:
     """Whether the address is this machine, and whether what goes there is encrypted."""
     try:
         parts = httpx.URL(url)
-    except httpx.InvalidURL:
+        parts.host.encode("idna")  # what httpx lets through and the socket then chokes on
+    except (httpx.InvalidURL, UnicodeError):
         parts = httpx.URL()
-    if parts.scheme not in ("http", "https") or not parts.host or parts.userinfo:
+    port_fits = parts.port is None or 0 < parts.port < 2**16
+    if parts.scheme not in ("http", "https") or not parts.host or parts.userinfo or not port_fits:
         raise ConfigurationError(
             "PURSER_URL is not an address: set it to http(s)://host, without user or password"
         )

@@ -119,7 +119,7 @@ def _play(console: Console, client: Client, vendors: ServerProcess, quiet: bool)
             if time.monotonic() > until:
                 raise ServerFailed(f"the demo's run has not ended after {RUN_SECONDS:g} s")
 
-        follow(client, run.id, show)
+        follow(client, run.id, show, patience=0)  # its own servers are not away: what fails is broken
     status = client.status(run.id, limit=500).value
     return Outcome(
         status=status,

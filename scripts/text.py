@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["console_for", "plain", "said", "usd"]
 
-_LARGE: Final = 10**15
-"""From here on a number stays as it was written: all its digits would say no more."""
+_MOST_DIGITS: Final = 15
+"""A number with more stays as it was written: 1E+999999999 is not to be written out."""
 
 LOG_WIDTH: Final = 160
 """Columns where there is no terminal to ask: what is piped into a file should not be cut at 80."""
@@ -31,7 +31,7 @@ def plain(value: object) -> str:
     Numbers lose zeros that say nothing: 1.0 is shown as 1.
     """
     text = f"{value:g}" if isinstance(value, float) else str(value)
-    if isinstance(value, Decimal) and abs(value) < _LARGE and value == value.to_integral_value():
+    if isinstance(value, Decimal) and value.adjusted() < _MOST_DIGITS and value == value.to_integral_value():
         text = str(int(value))
     text = " ".join(text.splitlines())
     return "".join(char if char.isprintable() else " " if char == "\t" else "\ufffd" for char in text)

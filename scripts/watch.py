@@ -16,7 +16,7 @@ LOOK_SECONDS: Final = 2.0
 """Longest pause between two looks: others may tick the run too, and what they did is shown."""
 
 PATIENCE: Final = 5
-"""Answers in a row that may fail to come, once one has come; the pauses between them double from 1 s."""
+"""Failures in a row that are borne; the pauses between them double from 1 s."""
 
 _FAULT: Final = 500
 
@@ -32,9 +32,16 @@ class Server(Protocol):
 
 
 def follow(
-    server: Server, run_id: str, show: Callable[[Status], None], sleep: Callable[[float], None] = time.sleep
+    server: Server,
+    run_id: str,
+    show: Callable[[Status], None],
+    *,
+    patience: int = PATIENCE,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> Reply[Status]:
     """The run's last status, after every page of its trail was given to `show`, in order.
+
+    `patience`: failures in a row that are borne, once the server has answered.
 
     Raises:
         ClientError: the run is unknown, or the server was away for longer than patience lasts.
@@ -56,7 +63,7 @@ def follow(
         except Busy as exc:
             pause = min(exc.retry_after, LOOK_SECONDS)
         except (Unreachable, Refused) as exc:
-            if told == 0 or misses >= PATIENCE or (isinstance(exc, Refused) and exc.status < _FAULT):
+            if told == 0 or misses >= patience or (isinstance(exc, Refused) and exc.status < _FAULT):
                 raise
             pause = 2.0**misses
             misses += 1
