@@ -1,4 +1,4 @@
-"""The public shapes: what requests may hold and what answers show. Dollars here, micro-dollars behind."""
+"""What answers show: runs, jobs, payments, observations, vendors, each made from its document."""
 
 from __future__ import annotations
 
@@ -6,132 +6,15 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
-from bson import ObjectId
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    StringConstraints,
-    WithJsonSchema,
-)
-from pydantic.alias_generators import to_camel
+from pydantic import Field, PlainSerializer
 
-from agent.audit import iso, public_observation
+from agent.audit import public_observation
 from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
 from agent.models import Job, Observation, Payment, Run
-from agent.money import MAX_USD, parse_usd, usd_json
+from api._fields import Answer, Id, Moment, Usd
 from vendors.models import Vendor
 
-__all__ = [
-    "Answer",
-    "Hours",
-    "JobOut",
-    "ObservationOut",
-    "PaymentOut",
-    "RequestBody",
-    "RunId",
-    "RunOut",
-    "Text",
-    "UsdIn",
-    "VendorOut",
-]
-
-
-def _usd_in(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("must be a number of dollars")
-    return parse_usd(value)
-
-
-def _hours(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal):
-        raise ValueError("must be a number of hours")
-    if not 0 < value <= 720 or Decimal(value) % Decimal("0.01") != 0:
-        raise ValueError("must be above 0, at most 720, with at most 2 decimals")
-    return float(value)
-
-
-def _share(value: object) -> Decimal:
-    if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= Decimal("0.5"):
-        raise ValueError("must be a number from 0 to 0.5 (0.1 allows 10 % above the quote)")
-    return Decimal(value)
-
-
-def _run_id(value: object) -> ObjectId:
-    if isinstance(value, ObjectId):
-        return value
-    if not isinstance(value, str) or not ObjectId.is_valid(value):
-        raise ValueError("must be a run id: 24 hex digits")
-    return ObjectId(value)
-
-
-def _utc(value: datetime) -> datetime:
-    if value.tzinfo is None:
-        raise ValueError("must say its time zone, for example 2026-12-01T12:00:00Z")
-    moment = value.astimezone(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def _printable(value: str) -> str:
-    if any(not char.isprintable() and char not in "\n\t" for char in value):
-        raise ValueError("must not hold control characters")
-    return value
-
-
-_DOLLARS = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_USD, "multipleOf": 0.000001}
-
-UsdIn = Annotated[int, BeforeValidator(_usd_in), WithJsonSchema(_DOLLARS)]
-"""Dollars in a request: a JSON number above 0 with at most 6 decimals."""
-
-Usd = Annotated[int, PlainSerializer(usd_json, return_type=int | float), WithJsonSchema({"type": "number"})]
-"""Dollars in an answer."""
-
-Hours = Annotated[
-    float, BeforeValidator(_hours), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 720})
-]
-"""Hours: above 0, at most 720, at most 2 decimals."""
-
-Share = Annotated[
-    Decimal, BeforeValidator(_share), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 0.5})
-]
-"""A share of a price, 0 to 0.5."""
-
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_printable)]
-"""Text that is not blank and holds no control characters."""
-
-Moment = Annotated[datetime, PlainSerializer(iso), WithJsonSchema({"type": "string", "format": "date-time"})]
-FutureMoment = Annotated[datetime, AfterValidator(_utc)]
-Id = Annotated[ObjectId, PlainSerializer(str), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"})]
-
-RunId = Annotated[
-    ObjectId, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})
-]
-"""A run's id in a request."""
-
-
-class RequestBody(BaseModel):
-    """Base of request bodies: camelCase outside, unknown fields refused."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel, validate_by_name=False, extra="forbid", arbitrary_types_allowed=True
-    )
-
-
-class Answer(BaseModel):
-    """Base of answers: camelCase outside."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        validate_by_name=True,
-        validate_by_alias=True,
-        arbitrary_types_allowed=True,
-        from_attributes=True,
-        serialize_by_alias=True,
-    )
+__all__ = ["JobOut", "ObservationOut", "PaymentOut", "RunOut", "VendorOut"]
 
 
 class ConstraintsOut(Answer):

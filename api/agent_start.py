@@ -10,9 +10,10 @@ from pydantic import Field, StringConstraints
 from agent.models import Constraints
 from agent.runs import Order, start
 from api._context import ContextOf, token_required
+from api._fields import FutureMoment, Hours, RequestBody, Share, Text, UsdIn
 from api._json import ExactRoute
 from api._problems import responses
-from api._shapes import FutureMoment, Hours, RequestBody, RunOut, Share, Text, UsdIn
+from api._shapes import RunOut
 
 __all__ = ["router"]
 

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from api._context import ContextOf, token_required
+from api._fields import Answer, RunId
 from api._problems import responses
-from api._shapes import Answer, JobOut, ObservationOut, PaymentOut, RunId, RunOut
+from api._shapes import JobOut, ObservationOut, PaymentOut, RunOut
 
 __all__ = ["router"]
 

@@ -9,10 +9,11 @@ from pydantic import Field
 
 from agent.tick import TickResult, tick
 from api._context import token_required
+from api._fields import Answer, RequestBody, RunId
 from api._json import ExactRoute
 from api._problems import responses
 from api._services import ServicesOf
-from api._shapes import Answer, RequestBody, RunId, RunOut
+from api._shapes import RunOut
 
 __all__ = ["RunBody", "TickAnswer", "router"]
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from agent.runs import tick_due
 from api._context import cron_only
+from api._fields import Answer
 from api._problems import responses
 from api._services import ServicesOf
-from api._shapes import Answer
 
 __all__ = ["router"]
 

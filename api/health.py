@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Response
 
 from agent.lifecycle import RUN
 from api._context import ContextOf, token_required
+from api._fields import Answer
 from api._problems import responses
-from api._shapes import Answer
 
 __all__ = ["router"]
 

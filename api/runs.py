@@ -12,8 +12,9 @@ from pydantic import Field
 from agent.lifecycle import RunStatus
 from agent.models import Run
 from api._context import ContextOf, token_required
+from api._fields import Answer
 from api._problems import FieldError, ProblemError, responses
-from api._shapes import Answer, RunOut
+from api._shapes import RunOut
 
 __all__ = ["router"]
 

@@ -13,9 +13,10 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from api._context import ContextOf, token_required
+from api._fields import Answer, RequestBody, UsdIn
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
-from api._shapes import Answer, RequestBody, UsdIn, VendorOut
+from api._shapes import VendorOut
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor
 

@@ -23,8 +23,8 @@ from gpu_vendor_mock.journal import JobStarted, Journal, Refusal, Settled
 from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.till import OrderId, Presentation, Price, Till
-from x402.errors import PaymentRefused
 from x402.networks import default_asset
+from x402.seller import PaymentRefused
 from x402.wire import Payment, Receipt
 
 __all__ = ["QUOTE_SECONDS", "Shop", "Submission"]

@@ -15,10 +15,10 @@ from typing import Final, TypeAlias
 from gpu_vendor_mock.answer import Answer
 from gpu_vendor_mock.errors import Refused
 from x402.decode import header_in
-from x402.errors import FacilitatorError, MalformedHeader, PaymentRefused, UnsupportedVersion
+from x402.errors import FacilitatorError, MalformedHeader, UnsupportedVersion
 from x402.facilitator import Facilitator
 from x402.failures import Failure
-from x402.seller import Seller, read_payment, receipt_headers
+from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
 from x402.wire import PAYMENT_HEADERS, Payment, Receipt
 
 __all__ = ["OrderId", "Presentation", "Price", "Till", "read_presentation"]

@@ -6,7 +6,7 @@
      +- NotX402                 a 402 without terms that we may read: hand it to a person
      +- PolicyRefused           no offer may be paid; `reasons` has one line per offer
      +- InsecureTransport       a payment would have travelled in the clear
-     +- PaymentRefused          (seller) the payment was not accepted; `failure` and `message` say why
+     +- PaymentRefused          a seller did not accept a payment; in x402.seller, beside what it carries
      +- SigningFailed           the wallet gave no usable signature
      +- ResponseRefused         an answer was not read on
      |   +- ResponseTooLarge    longer than the limit
@@ -22,12 +22,6 @@ A caller's own mistake (an address that is none, a negative limit) is a `ValueEr
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-from x402.failures import Failure
-
-if TYPE_CHECKING:
-    from x402.wire import Receipt
 
 __all__ = [
     "EncodedResponse",
@@ -36,7 +30,6 @@ __all__ = [
     "InsecureTransport",
     "MalformedHeader",
     "NotX402",
-    "PaymentRefused",
     "PolicyRefused",
     "RedirectRefused",
     "ResponseRefused",
@@ -81,16 +74,6 @@ class PolicyRefused(X402Error):
 
 class InsecureTransport(X402Error):
     """A payment was about to travel over plain http to another machine. Use https."""
-
-
-class PaymentRefused(X402Error):
-    """A seller does not accept a payment. `receipt` is there when settling was tried and failed."""
-
-    def __init__(self, failure: Failure, message: str, receipt: Receipt | None = None) -> None:
-        super().__init__(f"{failure.value}: {message}")
-        self.failure = failure
-        self.message = message
-        self.receipt = receipt
 
 
 class SigningFailed(X402Error):

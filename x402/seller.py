@@ -16,7 +16,7 @@ from typing import Final
 
 from x402.codec import Json, JsonObject, clean, encode_header, to_json
 from x402.decode import decode_payment, header_in, offer_from
-from x402.errors import FacilitatorUnavailable, PaymentRefused
+from x402.errors import FacilitatorUnavailable, X402Error
 from x402.facilitator import Facilitator
 from x402.failures import Failure, classify
 from x402.networks import default_asset, v1_name
@@ -30,7 +30,7 @@ from x402.wire import (
     Receipt,
 )
 
-__all__ = ["Seller", "Terms", "read_payment", "receipt_headers"]
+__all__ = ["PaymentRefused", "Seller", "Terms", "read_payment", "receipt_headers"]
 
 _MAX_DESCRIPTION: Final = 500  # Coinbase's facilitator refuses longer ones (x402#2785)
 _MOST_UNRESOLVED: Final = 1024
@@ -48,6 +48,16 @@ _PAYMENT_ID_EXTENSION: Final[JsonObject] = {
         "required": ["required"],
     },
 }
+
+
+class PaymentRefused(X402Error):
+    """A seller does not accept a payment. `receipt` is there when settling was tried and failed."""
+
+    def __init__(self, failure: Failure, message: str, receipt: Receipt | None = None) -> None:
+        super().__init__(f"{failure.value}: {message}")
+        self.failure = failure
+        self.message = message
+        self.receipt = receipt
 
 
 @dataclass(frozen=True, slots=True)

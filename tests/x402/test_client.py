@@ -254,6 +254,7 @@ async def test_payments_travel_encrypted_or_stay_on_this_machine(wallet: Wallet,
         (format_datetime(datetime.fromtimestamp(NOW + 30, UTC), usegmt=True), False),
         ("Fri, 15 Jan 2027 08:00:00 -0000", False),
         ("yesterday", False),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", False),
         ("", False),
     ],
 )
