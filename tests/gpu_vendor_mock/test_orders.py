@@ -213,6 +213,15 @@ async def test_the_nonce_of_another_payer_is_another_nonce(vendor: Vendor) -> No
     assert nonces == [f"0x{1:064x}"] * 2
 
 
+async def test_the_same_nonce_on_another_chain_is_another_nonce(vendor: Vendor, buyer: Buyer) -> None:
+    """Each token keeps its own."""
+    template = await vendor.template()
+    for key, fault in (("k1", ""), ("k2", "wrong_network")):
+        payment = buyer.pay(await vendor.submit(template, key, fault=fault), nonce="0x" + "ab" * 32)
+        assert (await vendor.submit(template, key, payment)).status_code == 200
+    assert len({dig(settled, "network") for settled in await vendor.journal("settlements")}) == 2
+
+
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(
     "changes",

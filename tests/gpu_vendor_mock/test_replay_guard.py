@@ -218,12 +218,28 @@ async def test_dropped_answers_and_retries_all_at_once(
 async def test_different_orders_do_not_wait_for_each_other(
     open_shop: OpenShop, clock: Clock, buyer: Buyer, seed: int
 ) -> None:
-    """Eight orders, eight payments, eight jobs."""
+    """Eight orders, eight payments, eight jobs; and whoever looks meanwhile finds money and jobs in step."""
     facilitator = _GivingWay(clock, seed)
     vendor = open_shop(facilitator)
     template = await vendor.template()
     unpaid = await vendor.submit(template, "k")
+    seen = set()
+
+    async def look() -> None:
+        while True:
+            response = await vendor.http.get("/journal", headers=vendor.headers())
+            settled, started = dig(response.json(), "settlements"), dig(response.json(), "jobs")
+            assert isinstance(settled, list)
+            assert isinstance(started, list)
+            assert [dig(entry, "key") for entry in settled] == [dig(entry, "key") for entry in started]
+            seen.add(len(settled))
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
     responses = await asyncio.gather(*(vendor.submit(template, f"k{n}", buyer.pay(unpaid)) for n in range(8)))
+    assert not looking.done()
+    looking.cancel()
+    assert seen - {0, 8}, "nobody looked while it happened"
     assert _statuses(responses) == {200: 8}
     assert len({response.content for response in responses}) == 8
     await _check_books(vendor, facilitator)
