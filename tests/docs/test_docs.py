@@ -1,0 +1,96 @@
+"""What the documents say is true: diagrams, snippets, commands, links and tables."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.audit import observe, public_observation
+from agent.lifecycle import JOB, PAYMENT, RUN, diagram
+from agent.settings import Settings
+from tests.agent.builders import NOW, a_run
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("table", [RUN, JOB, PAYMENT])
+def test_the_diagrams_are_those_of_the_tables(table: Any) -> None:
+    """A changed table needs a changed picture."""
+    assert f"```mermaid\n{diagram(table)}\n```" in (ROOT / "docs/architecture.md").read_text()
+
+
+def test_the_trail_can_be_verified_with_the_snippet_of_the_docs() -> None:
+    """As printed, with nothing of ours."""
+    (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/architecture.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(snippet, names)  # noqa: S102  (it is our own page)
+    holds: Callable[[list[Any], dict[str, Any]], bool] = names["holds"]
+    run = observe(observe(a_run(), NOW, "run_started", "Run started"), NOW, "error", "ünïcode", {"loss": 0.25})
+    shown = json.loads(json.dumps([public_observation(entry) for entry in run.outbox.observations]))
+    head = {"seq": run.audit.seq, "hash": run.audit.hash}
+
+    assert holds(shown, head)
+    assert not holds(shown[::-1], head)
+    assert not holds([*shown[:1], {**shown[1], "content": "forged"}], head)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    """Every relative link and picture is a file of the repository."""
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text())
+
+    assert [link for link in links if "://" not in link and not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_make_targets_and_files_exist(page: Path) -> None:
+    """What the documents tell people to type or to open is there."""
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    paths = re.findall(r"`((?:agent|api|x402|vendors|gpu_vendor_mock|scripts|tests|docs)/[\w./-]+\.\w+)`", text)
+    test_names = re.findall(r"`([\w./]+\.py)::(test_\w+)`", text)
+
+    assert set(re.findall(r"(?:^|`|    )make ([a-z-]+)", text, re.MULTILINE)) <= targets
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+    for name, test in test_names:
+        (found,) = (ROOT / "tests").rglob(Path(name).name)
+        assert f"def {test}(" in found.read_text()
+
+
+def test_every_command_of_the_docs_is_one() -> None:
+    """`purser X` in a page is a command that explains itself."""
+    said = set()
+    for page in PAGES:
+        said |= set(re.findall(r"(?:\./|`)purser ([a-z]+)", page.read_text()))
+
+    assert said >= {"audit", "init", "start", "vendors", "watch"}
+    for command in sorted(said):
+        done = subprocess.run(
+            [ROOT / "purser", command, "--help"], capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, f"purser {command}: {done.stderr}"
+
+
+def test_the_readme_lists_every_setting() -> None:
+    """By its name."""
+    text = (ROOT / "README.md").read_text()
+    internal = {"VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
+
+    assert [name for name in map(str.upper, Settings.model_fields) if f"`{name}`" not in text] == sorted(
+        internal, key=[name.upper() for name in Settings.model_fields].index
+    )
+
+
+def test_the_demos_picture_is_of_a_demo_that_went_well() -> None:
+    """Drawn by `make picture`."""
+    drawn = (ROOT / "docs/demo.svg").read_text()
+
+    for word in ("gpu_vendor_1", "gpu_vendor_2", "switch", "verified"):
+        assert word in drawn
