@@ -31,6 +31,9 @@ LAST_LINES: Final = 30
 _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT")
 """What a process needs of its surroundings to run at all. None of them is a setting of Purser."""
 
+_SHORT: Final = 500
+"""Characters of an answer that an error shows."""
+
 _ADDRESS: Final = "http://127.0.0.1:"
 
 
@@ -104,7 +107,7 @@ class ServerProcess:
         """Wait until it answers; its address.
 
         Raises:
-            ServerFailed: it ended, or does not answer after `seconds`.
+            ServerFailed: it ended, is not well, or does not answer after `seconds`.
         """
         until = time.monotonic() + seconds
         while not self._healthy():
@@ -142,7 +145,9 @@ class ServerProcess:
             answer = httpx.get(self.url + self._health, timeout=HEALTH_SECONDS, trust_env=False)
         except httpx.HTTPError:
             return False
-        return answer.status_code == httpx.codes.OK
+        if answer.status_code != httpx.codes.OK:
+            raise self.failure(f"is up and not well: {answer.status_code} {answer.text[:_SHORT]}")
+        return True
 
     def _read(self) -> None:
         """Keep the last lines, and find the address among the first: the port is only known once it is bound."""
