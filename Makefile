@@ -42,6 +42,7 @@ types: $(STAMP)
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
+	@$(BIN)/python -m coverage json -q -o - | $(BIN)/python .ci/branch_floor.py
 
 # The tests on another Python, in an environment of its own: make unit-newest PYTHON_NEWEST=python3.13
 unit-newest:

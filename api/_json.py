@@ -11,6 +11,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api._problems import ProblemError
+from x402.codec import check_depth
 
 __all__ = ["MAX_BODY", "ExactRoute"]
 
@@ -33,14 +34,17 @@ class _ExactRequest(Request):
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):
+            body = await self.body()
             try:
+                text = body.decode()
+                check_depth(text)
                 self._json = json.loads(
-                    await self.body(),
+                    text,
                     parse_float=Decimal,
                     parse_constant=_refuse_constant,
                     object_pairs_hook=_refuse_twins,
                 )
-            except (ValueError, RecursionError) as exc:
+            except ValueError as exc:
                 detail = f"the body is not JSON that we take: {exc}; send one JSON object"
                 raise ProblemError("invalid_json", detail[:300]) from None
         return self._json

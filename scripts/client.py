@@ -25,6 +25,7 @@ from pydantic import BaseModel, JsonValue
 
 from agent.errors import ConfigurationError
 from scripts.shapes import Chain, Run, Runs, Status, Ticked, Vendor, Vendors, read_exactly, read_plainly
+from x402.codec import check_depth
 
 __all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "Unreachable"]
 
@@ -136,6 +137,7 @@ class Client:
         """The store that the server works on: `embedded` or `mongodb`."""
         answer = self._ask("GET", "/api/health")
         try:
+            check_depth(answer)
             return str(json.loads(answer)["store"])
         except (ValueError, KeyError, TypeError):
             self._strange()
@@ -255,10 +257,11 @@ class Client:
 
     def _refused(self, response: httpx.Response, text: str) -> ClientError:
         try:
+            check_depth(text)
             problem = json.loads(text)
             fields = [(str(each["field"]), str(each["message"])) for each in problem.get("errors") or ()]
             code, detail = str(problem["code"]), str(problem["detail"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             return Unreachable(
                 f"what answers at {self.url} is no Purser server: status {response.status_code} without a problem"
             )

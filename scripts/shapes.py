@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from agent.money import parse_usd
+from x402.codec import check_depth
 
 __all__ = [
     "AuditHead",
@@ -61,10 +62,8 @@ def read_plainly(shape: type[Shape], text: str) -> Shape:
 
 
 def _read(shape: type[Shape], text: str, number: type[Decimal] | type[float]) -> Shape:
-    try:
-        return shape.model_validate(json.loads(text, parse_float=number, parse_constant=_refuse))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
+    check_depth(text)
+    return shape.model_validate(json.loads(text, parse_float=number, parse_constant=_refuse))
 
 
 def _refuse(name: str) -> NoReturn:

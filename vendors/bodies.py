@@ -19,6 +19,7 @@ from pydantic.alias_generators import to_camel
 
 from vendors.models import MAX_PRICE, JobReport, JobState, Quote
 from vendors.text import clean
+from x402.codec import check_depth
 
 __all__ = ["MAX_LOGS", "Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
 
@@ -46,16 +47,16 @@ class Unreadable(ValueError):
 def _load(body: bytes) -> object:
     """JSON whose numbers are `int` or `Decimal`, never floats: prices are read from it."""
     try:
+        text = body.decode()
+        _check_depth(text)
         loaded: object = json.loads(
-            body.decode(),
+            text,
             parse_float=Decimal,
             parse_constant=_not_a_number,
             object_pairs_hook=_without_duplicates,
         )
     except UnicodeDecodeError as exc:
         raise Unreadable("the body is not UTF-8") from exc
-    except RecursionError as exc:
-        raise Unreadable("the body is nested too deep") from exc
     except ArithmeticError as exc:  # Decimal's way of saying that an exponent is out of all bounds
         raise Unreadable("the body holds a number out of all bounds") from exc
     except Unreadable:
@@ -63,6 +64,13 @@ def _load(body: bytes) -> object:
     except ValueError as exc:
         raise Unreadable("the body is not JSON") from exc
     return loaded
+
+
+def _check_depth(text: str) -> None:
+    try:
+        check_depth(text)
+    except ValueError as exc:
+        raise Unreadable("the body is nested too deep") from exc
 
 
 def _not_a_number(name: str) -> NoReturn:

@@ -22,6 +22,7 @@ __all__ = [
     "Json",
     "JsonObject",
     "atomic_field",
+    "check_depth",
     "clean",
     "decode_header",
     "encode_header",
@@ -93,7 +94,7 @@ def parse_object(data: bytes) -> dict[str, Json]:
         text = data.decode()
     except UnicodeDecodeError as exc:
         raise ValueError("not UTF-8") from exc
-    _check_depth(text)
+    check_depth(text)
     try:
         value: Json = _DECODER.decode(text)
     except json.JSONDecodeError as exc:
@@ -103,6 +104,28 @@ def parse_object(data: bytes) -> dict[str, Json]:
     if _SURROGATE.search(text):
         _check_surrogates(value)
     return value
+
+
+def check_depth(text: str) -> None:
+    """Refuse JSON that is nested deeper than `MAX_DEPTH`, before it is parsed.
+
+    Python's parser recurses, and its RecursionError is no protection: libraries raise the recursion limit when
+    imported (py_ecc, below eth-account, to 100,000), and then a stranger's brackets end the process.
+
+    Raises:
+        ValueError: it is.
+    """
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        bracket = token.group()
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        elif bracket in "]}":
+            depth -= 1
 
 
 def text_field(message: JsonObject, key: str) -> str:
@@ -148,20 +171,6 @@ def is_address(text: str) -> bool:
 def clean(text: str, limit: int = 300) -> str:
     """A stranger's text made fit for a log line: no control or direction characters, at most `limit` long."""
     return _UNPRINTABLE.sub(" ", text).strip()[:limit]
-
-
-def _check_depth(text: str) -> None:
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for token in _BRACKETS.finditer(text):
-        bracket = token.group()
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        elif bracket in "]}":
-            depth -= 1
 
 
 def _check_surrogates(value: Json) -> None:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, check
 from vendors.text import clean
+from x402.codec import check_depth
 
 __all__ = ["Answer", "NotUsable", "read_action", "read_completion", "seconds_to_wait"]
 
@@ -85,11 +86,13 @@ def read_action(answer: Answer, context: PlanContext) -> StartJob | Wait | Abort
     if answer.cut_off:
         raise NotUsable(["the answer was cut off; answer with the JSON object alone"])
     try:
-        found = json.loads(_only_object(answer.text), object_pairs_hook=_no_twice, parse_constant=_no_constant)
+        text = _only_object(answer.text)
+        check_depth(text)
+        found = json.loads(text, object_pairs_hook=_no_twice, parse_constant=_no_constant)
         action = _ACTION.validate_python(found)
     except ValidationError as exc:
         raise NotUsable(_problems(exc)) from None
-    except (ValueError, RecursionError):
+    except ValueError:
         raise NotUsable(["the answer is not exactly one valid JSON object"]) from None
     if problems := check(action, context):
         raise NotUsable(problems)

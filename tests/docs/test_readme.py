@@ -1,4 +1,4 @@
-"""The README's walk through, typed as it is printed: curl against a server and vendors in processes of their own."""
+"""The README's walk through, typed as printed: curl against a server and vendors in processes of their own."""
 
 from __future__ import annotations
 
