@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings, load_settings
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from agent.services import Services
 
 __all__ = ["Context", "ContextOf", "cron_only", "token_required"]
+
+
+_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
 
 class Context:
@@ -101,28 +105,31 @@ ContextOf = Annotated[Context, Depends(_context)]
 """A route's parameter: the process's context."""
 
 
-Authorization = Annotated[str | None, Header(max_length=1_000, include_in_schema=False)]
+_bearer = HTTPBearer(auto_error=False, description="API_TOKEN of the server; CRON_SECRET for /api/cron-tick")
+
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-async def token_required(context: ContextOf, authorization: Authorization = None) -> None:
+async def token_required(context: ContextOf, bearer: Bearer) -> None:
     """Let through who bears API_TOKEN; everyone where none is set, which only happens on a laptop."""
     token = context.settings.api_token
     if token is not None:
-        _check_bearer(authorization, token.get_secret_value())
+        _check(bearer, token.get_secret_value())
 
 
-async def cron_only(context: ContextOf, authorization: Authorization = None) -> None:
+async def cron_only(context: ContextOf, bearer: Bearer) -> None:
     """Let through who bears CRON_SECRET; nobody where none is set."""
     secret = context.settings.cron_secret
     if secret is None:
-        raise ProblemError("unauthorized", "CRON_SECRET is not set on the server; set it to let a cron in")
-    _check_bearer(authorization, secret.get_secret_value())
-
-
-def _check_bearer(given: str | None, wanted: str) -> None:
-    if not hmac.compare_digest((given or "").encode(), f"Bearer {wanted}".encode()):
         raise ProblemError(
             "unauthorized",
-            "send Authorization: Bearer with the right token",
-            headers={"WWW-Authenticate": "Bearer"},
+            "CRON_SECRET is not set on the server; set it to let a cron in",
+            headers=_CHALLENGE,
         )
+    _check(bearer, secret.get_secret_value())
+
+
+def _check(bearer: HTTPAuthorizationCredentials | None, wanted: str) -> None:
+    given = "" if bearer is None else bearer.credentials
+    if not hmac.compare_digest(given.encode(), wanted.encode()):
+        raise ProblemError("unauthorized", "send Authorization: Bearer with the right token", headers=_CHALLENGE)

@@ -35,18 +35,20 @@ class FieldError(BaseModel):
     field: str = Field(
         description="The field, or `body`, `header.<name>`, `query.<name>`", examples=["budgetTotal"]
     )
-    message: str = Field(examples=["must be greater than 0"])
+    message: str = Field(description="what is wrong with it", examples=["must be greater than 0"])
 
 
 class Problem(BaseModel):
     """The body of every error."""
 
-    type: str = Field(examples=["about:blank"])
-    title: str = Field(examples=["Unprocessable Content"])
-    status: int = Field(examples=[422])
+    type: str = Field(description="always about:blank: the code says it", examples=["about:blank"])
+    title: str = Field(description="what the code means", examples=["Unprocessable Content"])
+    status: int = Field(description="the HTTP status", examples=[422])
     code: str = Field(description="Stable; what programs should look at", examples=["invalid_request"])
-    detail: str = Field(examples=["budgetTotal: must be greater than 0"])
-    errors: list[FieldError] | None = None
+    detail: str = Field(
+        description="what happened here, and what to do", examples=["budgetTotal: must be greater than 0"]
+    )
+    errors: list[FieldError] | None = Field(None, description="the fields at fault, where fields are")
 
 
 CODES: Final[dict[str, tuple[int, str]]] = {

@@ -26,8 +26,10 @@ Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 class StartBody(RequestBody):
     """What the user wants and what it may cost."""
 
-    user_id: Name = Field(examples=["u1"])
-    goal: Annotated[Text, Field(max_length=4_000)] = Field(examples=["Fine-tune tiny-llm"])
+    user_id: Name = Field(description="whose run it is", examples=["u1"])
+    goal: Annotated[Text, Field(max_length=4_000)] = Field(
+        description="what is to be done", examples=["Fine-tune tiny-llm"]
+    )
     budget_total: UsdIn = Field(description="dollars, at most 6 decimals", examples=[5])
     gpu_type: Label | None = Field(None, description="default: what the vendor offers first", examples=["A100"])
     job_type: Label | None = Field(None, description="default: fine_tune")

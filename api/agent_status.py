@@ -20,19 +20,19 @@ router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
 class Page(Answer):
     """Which observations these are. Ask `before=firstSeq` for older ones, `after=lastSeq` for newer ones."""
 
-    first_seq: int | None
-    last_seq: int | None
-    total: int
+    first_seq: int | None = Field(description="number of the first one here")
+    last_seq: int | None = Field(description="number of the last one here")
+    total: int = Field(description="how many there are in all")
 
 
 class StatusAnswer(Answer):
     """All that is known of a run."""
 
-    run: RunOut
-    jobs: list[JobOut]
-    payments: list[PaymentOut]
+    run: RunOut = Field(description="its money, its state and the head of its trail")
+    jobs: list[JobOut] = Field(description="its purchases, oldest first")
+    payments: list[PaymentOut] = Field(description="its authorizations and what became of them, oldest first")
     observations: list[ObservationOut] = Field(description="oldest first, newest last")
-    page: Page
+    page: Page = Field(description="which observations these are")
 
 
 @router.get(

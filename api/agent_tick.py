@@ -23,18 +23,18 @@ router = APIRouter(route_class=ExactRoute, dependencies=[Depends(token_required)
 class RunBody(RequestBody):
     """Which run."""
 
-    run_id: RunId = Field(examples=["66a1f0c2e4b0a1b2c3d4e5f6"])
+    run_id: RunId = Field(description="which run", examples=["66a1f0c2e4b0a1b2c3d4e5f6"])
 
 
 class TickAnswer(Answer):
     """What the tick did."""
 
-    message: str = Field(examples=["Job started"])
+    message: str = Field(description="what happened, in a sentence", examples=["Job started"])
     action: dict[str, Any] | None = Field(
         description="the planner's action, where it was asked",
         examples=[{"action": "start_job", "vendorId": "gpu_vendor_1", "maxHours": 1, "reason": "..."}],
     )
-    run: RunOut
+    run: RunOut = Field(description="the run afterwards")
 
     @classmethod
     def of(cls, result: TickResult) -> TickAnswer:

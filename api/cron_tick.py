@@ -24,14 +24,14 @@ ROUND_SECONDS: Final = 55.0
 class TickedRun(Answer):
     """One tick of one run."""
 
-    run_id: str
-    message: str
+    run_id: str = Field(description="which run")
+    message: str = Field(description="what happened, in a sentence")
 
 
 class CronAnswer(Answer):
     """What the round did."""
 
-    ticked: list[TickedRun]
+    ticked: list[TickedRun] = Field(description="what was done, in order")
     failed: list[str] = Field(description="runs whose tick could not be done; they stay due")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from fastapi import APIRouter, Depends, Response
+from pydantic import Field
 
 from agent.lifecycle import RUN
 from api._context import ContextOf, token_required
@@ -19,8 +20,8 @@ router = APIRouter(tags=["operations"])
 class HealthAnswer(Answer):
     """The process serves and its database answers."""
 
-    status: Literal["ok"]
-    store: Literal["embedded", "mongodb"]
+    status: Literal["ok"] = Field(description="always ok; anything else is a 503")
+    store: Literal["embedded", "mongodb"] = Field(description="where runs live")
 
 
 @router.get("/api/health", summary="Is it up?", responses=responses("not_configured", "store_unavailable"))

@@ -26,7 +26,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class RunsAnswer(Answer):
     """A page of runs."""
 
-    runs: list[RunOut]
+    runs: list[RunOut] = Field(description="newest first")
     next_cursor: str | None = Field(description="ask with cursor=... for the next page; null: this is the last")
 
 

@@ -41,12 +41,14 @@ Short = Annotated[str, Field(max_length=2_000)]
 class VendorBody(RequestBody):
     """A vendor to register."""
 
-    vendor_id: Short = Field(examples=["gpu_vendor_1"])
-    name: Short = Field(examples=["GPU Vendor One"])
+    vendor_id: Short = Field(description="1 to 64 of A-Z a-z 0-9 _ -", examples=["gpu_vendor_1"])
+    name: Short = Field(description="for people", examples=["GPU Vendor One"])
     endpoint: Short = Field(description="https, or http on this machine", examples=["http://127.0.0.1:4001"])
     base_price_per_hour: UsdIn = Field(description="list price in dollars", examples=[1.4])
     reliability_score: Score = Field(0.9, description="what is believed of it before it has a record")
-    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] = Field(examples=[["A100"]])
+    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] = Field(
+        description="what it rents out", examples=[["A100"]]
+    )
     pay_to: Short | None = Field(None, description="payee; default: pinned at the first payment")
     secret_ref: Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")] = Field(
         "GPU_VENDOR_SECRET", description="names the variable with its bearer token"
@@ -56,18 +58,24 @@ class VendorBody(RequestBody):
 class VendorChange(RequestBody):
     """What is to change; fields left out stay as they are."""
 
-    name: Short | None = None
-    endpoint: Short | None = None
-    base_price_per_hour: UsdIn | None = None
-    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] | None = None
-    pay_to: Short | None = None
-    secret_ref: Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")] | None = None
+    name: Short | None = Field(None, description="for people")
+    endpoint: Short | None = Field(None, description="https, or http on this machine")
+    base_price_per_hour: UsdIn | None = Field(None, description="list price in dollars")
+    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] | None = Field(
+        None, description="what it rents out"
+    )
+    pay_to: Short | None = Field(
+        None, description="payee; an operator's change of it is a change of whom to trust"
+    )
+    secret_ref: Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")] | None = Field(
+        None, description="variable that holds its bearer token"
+    )
 
 
 class VendorsAnswer(Answer):
     """The registry."""
 
-    vendors: list[VendorOut]
+    vendors: list[VendorOut] = Field(description="by id")
 
 
 _COMMON = ("unauthorized", "not_configured", "store_unavailable")
