@@ -39,7 +39,7 @@ def run_dev(
         raise ConfigurationError(f"not set: {', '.join(missing)}")
     check_free(port)
     check_free(vendor_port)
-    command = ["-m", "gpu_vendor_mock", "--port", str(vendor_port)]
+    command = ["gpu_vendor_mock", "--port", str(vendor_port)]
     with ServerProcess("mock vendors", command, "/health", ROOT, None) as vendors:
         vendors.ready()
         config = uvicorn.Config(

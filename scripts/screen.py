@@ -10,7 +10,7 @@ from rich.live import Live
 
 from scripts.shapes import Status
 from scripts.story import Story
-from scripts.view import ENDED, Bar
+from scripts.view import ENDED, Bar, waiting
 
 __all__ = ["Screen"]
 
@@ -36,10 +36,11 @@ class Screen:
             self._live.stop()
 
     def show(self, status: Status) -> None:
-        """Show what is new, and where the jobs stand."""
+        """Show what is new, and where the jobs stand, or until when nothing happens."""
         pieces = list(self._story.tell(status))
         if self._live is not None:
-            self._live.update(Group(*self._story.bars(status)))
+            bars = self._story.bars(status)
+            self._live.update(Group(*bars) if bars else waiting(status.run))
         for piece in pieces:
             # In a terminal the bar moves below the lines; only its last state is worth a line of its own.
             if self._live is None or not isinstance(piece, Bar) or piece.status in ENDED:

@@ -63,10 +63,10 @@ class ServerProcess:
         environment: Mapping[str, str] | None,
         echo: Callable[[str], object] | None = None,
     ) -> None:
-        """Nothing is started yet. `command` goes to this Python; `health` is the path that answers 200."""
+        """Nothing is started yet. `command` is a module and its arguments; `health` the path that answers 200."""
         self.name = name
         self.url = ""
-        self._command = [sys.executable, *command]
+        self._command = [sys.executable, "-m", "scripts.child", *command]
         self._health = health
         self._directory = directory
         self._environment = environment
@@ -81,7 +81,7 @@ class ServerProcess:
             self._command,
             cwd=self._directory,
             env=self._environment,
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # never written to: its end tells scripts.child that we are gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -101,6 +101,8 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
         self._reader.join()
 
     def ready(self, seconds: float = START_SECONDS) -> str:
@@ -166,13 +168,13 @@ class ServerProcess:
 
 def api_server(directory: Path, settings: Mapping[str, str]) -> ServerProcess:
     """The API on a free port and the embedded store, with these settings and none of the user's."""
-    command = ["-m", "uvicorn", "api.index:app", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]
+    command = ["uvicorn", "api.index:app", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]
     return ServerProcess("API", command, "/api/health", directory, clean(settings))
 
 
 def vendor_server(directory: Path, settings: Mapping[str, str]) -> ServerProcess:
     """The mock vendors on a free port, with these settings and none of the user's."""
-    command = ["-m", "gpu_vendor_mock", "--port", "0"]
+    command = ["gpu_vendor_mock", "--port", "0"]
     return ServerProcess("mock vendors", command, "/health", directory, clean(settings))
 
 

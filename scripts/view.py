@@ -30,6 +30,7 @@ __all__ = [
     "trail",
     "vendors_table",
     "verdict",
+    "waiting",
 ]
 
 _STATUS_STYLE: Final = {
@@ -88,6 +89,13 @@ def run_line(run: Run) -> Text:
     if run.failure is not None:
         line.append_text(said(f"\n{run.failure.code}: ", "red")).append_text(said(run.failure.message))
     return line
+
+
+def waiting(run: Run) -> Text:
+    """Until when nothing is going to happen; empty for a run that has ended."""
+    if run.next_tick_at is None:
+        return Text()
+    return said(f"           {run.phase}, next tick at {run.next_tick_at:%H:%M:%S} UTC", "dim")
 
 
 def ticked(answer: Ticked) -> RenderableType:

@@ -153,7 +153,7 @@ STRANGE = [
     Answer(200, b"<html>hello</html>"),
     Answer(200, b""),
     Answer(200, b"[" * 100_000),
-    Answer(200, b'{"vendors": [NaN]}'),
+    Answer(200, json.dumps({"vendors": [vendor_json(reliabilityScore=float("nan"))]}).encode()),
     Answer(200, {"vendors": "none"}),
     Answer(200, {"vendors": [vendor_json(basePricePerHour="1.4")]}),
     Answer(200, {"vendors": [vendor_json(basePricePerHour=True)]}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import socket
@@ -41,13 +42,19 @@ def free_port() -> int:
 
 @contextmanager
 def dev(root: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
-    """`purser dev` in that checkout; killed if it does not end by itself."""
+    """`purser dev` in that checkout; killed with all its children if it does not end by itself."""
     command = [sys.executable, "-m", "scripts.cli", "dev", *arguments]
     environment = clean(settings) | {"PYTHONPATH": str(root)}
     with subprocess.Popen(
-        command, cwd=root, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=root,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
-        watchdog = threading.Timer(60, process.kill)
+        watchdog = threading.Timer(60, os.killpg, (process.pid, signal.SIGKILL))
         watchdog.start()
         try:
             yield process

@@ -69,6 +69,11 @@ def test_an_unknown_kind_is_shown_under_its_own_name() -> None:
     assert shown("tax_event_of_tomorrow", "x") == "tax_event  x\n"
 
 
+def test_a_kind_is_data_too() -> None:
+    """Even the label comes from a server."""
+    assert shown("\x1b[31m", "x") == "    \ufffd[31m  x\n"
+
+
 KINDS = [
     "run_started",
     "agent_reasoning",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import httpx
@@ -28,16 +31,16 @@ server.serve_forever()
 
 def child(directory: Path, program: str, *, said: list[str] | None = None) -> ServerProcess:
     """A server that is this program."""
-    return ServerProcess(
-        "stand-in", ["-c", program], "/", directory, clean({}), said.append if said is not None else None
-    )
+    (directory / "stand_in.py").write_text(program)
+    echo = said.append if said is not None else None
+    return ServerProcess("stand-in", ["stand_in"], "/", directory, clean({}), echo)
 
 
 def gone(url: str) -> bool:
     """Nothing answers there."""
     try:
         httpx.get(url, trust_env=False)
-    except httpx.ConnectError:
+    except httpx.TransportError:
         return True
     return False
 
@@ -75,6 +78,33 @@ def test_a_server_is_stopped_when_its_block_breaks(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert gone(urls[0])
+
+
+def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    """Nobody is left to stop it, so it stops by itself."""
+    (tmp_path / "stand_in.py").write_text(SERVE.format(status=200, before=""))
+    program = """
+import pathlib, sys
+from scripts.servers import ServerProcess, clean
+with ServerProcess("stand-in", ["stand_in"], "/", pathlib.Path.cwd(), clean({})) as server:
+    print(server.ready(), flush=True)
+    sys.stdin.read()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=clean({}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
+        assert parent.stdout is not None
+        url = parent.stdout.readline().strip()
+        assert httpx.get(url, trust_env=False).status_code == 200
+        parent.kill()
+    until = time.monotonic() + 10
+    while not gone(url):  # it ends a moment after its pipe
+        assert time.monotonic() < until
 
 
 def test_a_server_that_dies_early_is_an_error_with_its_last_words(tmp_path: Path) -> None:

@@ -117,6 +117,12 @@ def test_a_tick_without_a_plan_shows_message_and_run() -> None:
     assert len(drawn(view.ticked(Ticked(message="Job is running", action=None, run=run()))).splitlines()) == 2
 
 
+def test_a_wait_says_until_when() -> None:
+    """A run that waits for an authorization to expire shows a sign of life; one that has ended does not."""
+    assert drawn(view.waiting(run())).strip() == "executing, next tick at 08:00:00 UTC"
+    assert drawn(view.waiting(run(nextTickAt=None))) == "\n"
+
+
 def test_lists_that_are_empty_say_what_to_do() -> None:
     """An empty answer is an answer."""
     assert drawn(view.runs_table(runs())) == "no runs\n"
