@@ -66,7 +66,10 @@ def session(as_json: bool) -> Iterator[Session]:
 
 @contextmanager
 def failing(as_json: bool) -> Iterator[None]:
-    """Turn the errors that a user can do something about into a message on stderr and an exit code."""
+    """Turn the errors that a user can do something about into a message on stderr and an exit code.
+
+    Ctrl-C is Typer's, which ends with `Exit.INTERRUPTED`.
+    """
     from agent.errors import ConfigurationError, StoreUnavailable
     from scripts.client import Busy, NotFound, Refused, Unreachable
     from scripts.servers import ServerFailed
@@ -82,8 +85,6 @@ def failing(as_json: bool) -> Iterator[None]:
         _fail(Exit.UNREACHABLE, "unreachable", exc, as_json)
     except (ConfigurationError, ServerFailed) as exc:
         _fail(Exit.SETUP, "setup", exc, as_json)
-    except KeyboardInterrupt:
-        raise typer.Exit(Exit.INTERRUPTED) from None
 
 
 def _refused(code: Exit, exc: Refused, as_json: bool) -> NoReturn:

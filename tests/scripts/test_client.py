@@ -192,12 +192,12 @@ def test_a_strange_health_or_trail_is_no_server_of_ours_either(body: bytes) -> N
 def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers have a limit."""
     monkeypatch.setattr(module, "MAX_ANSWER", 1_000)
-    with (
-        standing_in(Answer(200, b" " * 1_001)) as server,
-        Client(server.url) as client,
-        pytest.raises(Unreachable),
-    ):
+    body = b'{"vendors": []}'
+    answers = [Answer(200, body.ljust(1_000)), Answer(200, body.ljust(1_001))]
+    with standing_in(*answers) as server, Client(server.url) as client:
         client.vendors()
+        with pytest.raises(Unreachable):
+            client.vendors()
 
 
 def test_nobody_there_is_said_with_what_to_do() -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from functools import partial
+from typing import NoReturn
 
 import pytest
 from pydantic import JsonValue
 
+from agent.errors import StoreUnavailable
 from agent.models import INDEXES
 from agent.store.embedded import EmbeddedDatabase
-from agent.store.mongo import MongoDatabase
 from scripts.exits import MEANINGS, Exit
 from scripts.servers import ROOT
 from tests.scripts.conftest import Purser
@@ -279,13 +279,21 @@ def test_init_makes_the_indexes(command: Purser, elsewhere: pytest.MonkeyPatch) 
     assert json.loads(command("init", "--json").stdout)["indexes"]["runs"] == len(INDEXES["runs"])
 
 
+class Away(EmbeddedDatabase):
+    """A database that does not answer."""
+
+    def collection(self, name: str) -> NoReturn:
+        raise StoreUnavailable("the database did not answer as it should; nothing is lost, try again")
+
+
 def test_init_on_a_database_that_is_away_is_unreachable(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:
     """Exit 3; user and password of the URI are not shown."""
     elsewhere.setenv("MONGODB_URI", "mongodb://us3r:passw0rd@127.0.0.1:1/")
-    elsewhere.setattr("agent.store.mongo.MongoDatabase", partial(MongoDatabase, patience_ms=50))
+    elsewhere.setattr("agent.store.open_database", lambda settings: Away())
     result = command("init")
 
     assert (result.exit_code, result.stdout) == (Exit.UNREACHABLE, "")
+    assert "did not answer" in result.stderr
     assert "passw0rd" not in result.stderr
 
 
