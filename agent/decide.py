@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,13 +10,14 @@ from typing import Final
 
 from agent.deadline import Deadline
 from agent.ending import close
+from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
 from agent.models import Ending, Job, Json, Run
 from agent.money import usd_text
 from agent.planner import Plan
 from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, check
-from agent.purchase import buy
+from agent.purchase import RESEND_SECONDS, buy
 from agent.services import Services
 from agent.step import Step
 from vendors.models import Vendor
@@ -25,13 +27,16 @@ __all__ = ["decide", "plan_context"]
 PLAN_SHARE: Final = 0.5
 """Share of the time left that the planner may take; the rest is for the purchase."""
 
+PLAN_GRACE: Final = 1.0
+"""Seconds beyond its share after which a planner that does not keep to it is cut off."""
+
 BUYING_SECONDS: Final = 2.0
 """With less than this left nothing is bought; the next tick plans again."""
 
 
 def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job], now: datetime) -> PlanContext:
     """All that a planner may know, and nothing else: no ids of other runs, no secrets, no addresses."""
-    failures = [job.vendor_id for job in jobs if job.status == "failed"]
+    failures = [job.vendor_id for job in jobs if job.failure and job.failure.code not in NOBODYS_FAULT]
     return PlanContext(
         goal=run.goal,
         now=now,
@@ -69,22 +74,35 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     desk.set(phase="planning")
     vendors = await services.vendors.list()
     context = plan_context(desk.draft, vendors, await services.runs.jobs(desk.draft), services.world.now())
-    plan = await services.planner.plan(context, deadline.remaining() * PLAN_SHARE)
+    share = deadline.remaining() * PLAN_SHARE
+    poll = services.settings.poll_seconds
+    try:
+        async with asyncio.timeout(share + PLAN_GRACE):
+            plan = await services.planner.plan(context, share)
+    except TimeoutError:
+        desk.note("error", "the planner gave no answer in time")
+        return _wait(desk, services, "No plan in time; the next tick asks again", None, poll)
     action = plan.action.model_dump()
     desk.note("agent_reasoning", plan.action.reason, _reasoning(plan, action))
-    soon = services.world.now() + timedelta(seconds=services.settings.poll_seconds)
     if problems := check(plan.action, context):
         desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
-        desk.set(idle_waits=desk.draft.idle_waits + 1, phase="waiting")
-        return Step("Plan refused", action, soon)
+        return _wait(desk, services, "Plan refused", action, poll)
     if isinstance(plan.action, Abort):
         return _abort(desk, services, plan.action, action)
     if isinstance(plan.action, Wait):
-        desk.set(idle_waits=desk.draft.idle_waits + 1, phase="waiting")
-        return Step("Waiting", action, services.world.now() + timedelta(seconds=plan.action.seconds))
+        return _wait(desk, services, "Waiting", action, plan.action.seconds)
     if deadline.remaining() < BUYING_SECONDS:
-        return Step("Planned too late to buy; the next tick plans again", action, services.world.now())
+        return _wait(desk, services, "Planned too late to buy; the next tick plans again", action, poll)
     return await _start(desk, services, plan.action, vendors, action, deadline)
+
+
+def _wait(
+    desk: LeasedRun, services: Services, message: str, action: dict[str, object] | None, seconds: float
+) -> Step:
+    """Nothing is done for some seconds. Waits in a row are counted: a run must not wait for ever."""
+    until = services.world.now() + timedelta(seconds=seconds)
+    desk.set(idle_waits=desk.draft.idle_waits + 1, wait_until=until, phase="waiting")
+    return Step(message, action, until)
 
 
 def _abort(desk: LeasedRun, services: Services, abort: Abort, action: dict[str, object]) -> Step:
@@ -102,17 +120,18 @@ async def _start(
     deadline: Deadline,
 ) -> Step:
     vendor = next(each for each in vendors if each.vendor_id == start.vendorId)
-    desk.set(idle_waits=0)
+    desk.set(idle_waits=0, wait_until=None)
     job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()
-    soon = now + timedelta(seconds=services.settings.poll_seconds)
+    poll = services.settings.poll_seconds
     job = desk.draft.jobs.get(str(job_id))
     if job is not None and job.status in LIVE_JOB:
         desk.set(phase="executing")
-        return Step("Job started", action, soon)
+        return Step("Job started", action, now + timedelta(seconds=poll))
     if job is not None and job.status == "pending":
         desk.set(phase="waiting")
-        return Step(f"Payment to {vendor.vendor_id} has no clear outcome yet", action, soon)
+        again = now + timedelta(seconds=min(poll, RESEND_SECONDS))
+        return Step(f"Payment to {vendor.vendor_id} has no clear outcome yet", action, again)
     return Step(f"Job at {vendor.vendor_id} did not start", action, now)
 
 

@@ -7,13 +7,13 @@ from typing import Final
 
 from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.lifecycle import LIVE_JOB, RUN, move
+from agent.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
 from agent.models import Ending, Failure, Run
 from agent.money import usd_text
 from agent.purchase import closes_at
 from agent.step import Step
 
-__all__ = ["MAX_FAULTS", "MAX_IDLE_WAITS", "MAX_JOBS", "cancelled", "close", "ending_of"]
+__all__ = ["MAX_FAULTS", "MAX_IDLE_WAITS", "MAX_JOBS", "broken", "cancelled", "close", "ending_of"]
 
 MAX_JOBS: Final = 20
 """Jobs that one run may start. Whoever fails twenty times will not succeed by spending on."""
@@ -41,13 +41,18 @@ def ending_of(run: Run, now: datetime) -> Ending | None:
     deadline = run.constraints.deadline
     if deadline is not None and now >= deadline:
         return _failed("deadline_passed", "the run's deadline passed before the goal was reached")
-    if run.jobs_started >= MAX_JOBS and not run.jobs:
+    if run.jobs_started >= MAX_JOBS and not any(job.status not in ENDED_JOB for job in run.jobs.values()):
         return _failed("too_many_jobs", f"{MAX_JOBS} jobs were started and none reached the goal")
     if run.idle_waits >= MAX_IDLE_WAITS:
         return _failed("stalled", f"the planner waited {MAX_IDLE_WAITS} times with nothing under way")
-    if run.faults >= MAX_FAULTS:
-        return _failed("internal_error", f"{MAX_FAULTS} ticks in a row ended in a fault of ours")
     return None
+
+
+def broken(run: Run) -> Ending | None:
+    """How a run is to end whose ticks keep failing. The first reason stays."""
+    if run.ending is None and run.faults >= MAX_FAULTS:
+        return _failed("internal_error", f"{MAX_FAULTS} ticks in a row ended in a fault of ours")
+    return run.ending
 
 
 def close(desk: LeasedRun, now: datetime, soon: datetime) -> Step:
@@ -72,6 +77,7 @@ def _finish(desk: LeasedRun, ending: Ending, now: datetime) -> Step:
     reached = ending.status == "completed"
     desk.set(
         status=move(RUN, run.status, _EVENT[ending.status]),
+        ended_untold=True,
         phase="success" if reached else "failed",
         failure=None if reached else Failure(code=ending.code, message=ending.message),
         completed_at=now,

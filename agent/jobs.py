@@ -11,10 +11,14 @@ from agent.lifecycle import JOB, LIVE_JOB, move
 from agent.models import Ending, Failure, Job, Outcome, Run
 from vendors.models import JobReport
 
-__all__ = ["LOG_LINES_PER_TICK", "fail", "follow", "overdue"]
+__all__ = ["LOG_LINES_PER_TICK", "NOBODYS_FAULT", "fail", "follow", "overdue"]
 
 LOG_LINES_PER_TICK: Final = 100
 """Vendor log lines taken over in one tick; the rest comes with the next."""
+
+
+NOBODYS_FAULT: Final = frozenset({"abandoned", "order_lapsed", "run_ended"})
+"""Codes of failures that say nothing about the vendor: a planner may go to it again."""
 
 
 def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_fault: bool) -> Run:
@@ -57,10 +61,13 @@ def follow(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
 
 
 def overdue(job: Job, now: datetime, stall_seconds: float) -> tuple[str, str] | None:
-    """Code and message if a live job has used up its allowance: no progress, or the time paid for is over."""
+    """Code and message if a live job has used up its allowance: no progress, or the time paid for is over.
+
+    While the vendor cannot be asked (`trouble`) nobody knows of progress: then only the time paid for counts.
+    """
     if job.status not in LIVE_JOB:
         return None
-    if now - job.progress_at > timedelta(seconds=stall_seconds):
+    if job.trouble is None and now - job.progress_at > timedelta(seconds=stall_seconds):
         return "stalled", f"no progress for more than {stall_seconds:g} s, still at {job.progress:g} %"
     allowed = timedelta(hours=job.job_params.max_hours, seconds=stall_seconds)
     if now - job.created_at > allowed:

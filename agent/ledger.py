@@ -17,7 +17,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from agent.errors import LedgerRefused
-from agent.lifecycle import PAYMENT, move
+from agent.lifecycle import ENDED_JOB, PAYMENT, move
 from agent.models import Job, Payment, Reservation, Run, SignedAuthorization
 
 __all__ = ["authorize", "check", "hold", "leave_unclear", "put_job", "release", "reserve", "settle", "write_off"]
@@ -135,7 +135,7 @@ def put_job(run: Run, job: Job) -> Run:
     """
     key = str(job.id)
     before = run.jobs.get(key)
-    open_ = job.status not in ("completed", "failed") or key in run.reservations
+    open_ = job.status not in ENDED_JOB or key in run.reservations
     jobs = {other: each for other, each in run.jobs.items() if other != key}
     if open_:
         jobs[key] = job

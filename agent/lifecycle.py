@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, TypeVar
 
 __all__ = [
+    "ENDED_JOB",
     "JOB",
     "LIVE_JOB",
     "PAYMENT",
@@ -54,6 +55,9 @@ PAYMENT: Final[Table[PaymentStatus]] = {
 
 LIVE_JOB: Final[frozenset[JobStatus]] = frozenset({"submitted", "running"})
 """A vendor is working on it."""
+
+ENDED_JOB: Final[frozenset[JobStatus]] = frozenset({"completed", "failed"})
+"""Nothing more will come of it."""
 
 
 class IllegalMove(RuntimeError):

@@ -48,6 +48,7 @@ GENESIS: Final = "0" * 64
 INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "runs": (
         (("status", 1), ("nextTickAt", 1)),
+        (("endedUntold", 1),),
         (("createdAt", -1), ("_id", -1)),
         (("userId", 1), ("createdAt", -1), ("_id", -1)),
     ),
@@ -253,7 +254,11 @@ class Outbox(Document):
 
 
 class Run(Document):
-    """A goal with a budget. `budget_total = budget_remaining + budget_reserved + budget_spent`, always."""
+    """A goal with a budget. `budget_total = budget_remaining + budget_reserved + budget_spent`, always.
+
+    `wait_until` is what the planner asked to wait for, `idle_waits` how often in a row it did, `faults` how many
+    ticks in a row ended in a fault of ours, `ended_untold` that the run has ended and its outbox may be full.
+    """
 
     id: ObjectId = Field(alias="_id")
     schema_version: int = SCHEMA
@@ -269,7 +274,9 @@ class Run(Document):
     jobs: dict[str, Job] = {}
     jobs_started: int = 0
     idle_waits: int = 0
+    wait_until: datetime | None = None
     faults: int = 0
+    ended_untold: bool = False
     constraints: Constraints = Constraints()
     lease: Lease | None = None
     rev: int = 0

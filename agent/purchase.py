@@ -32,13 +32,16 @@ from x402.errors import PolicyRefused, X402Error
 from x402.policy import Policy, choose
 from x402.wire import Challenge, PaymentHeader
 
-__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "advance", "buy", "closes_at", "refusal"]
+__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at", "refusal"]
 
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
 
 UNSIGNED_LIFE: Final = timedelta(seconds=120)
 """A purchase for which nothing was signed by then is dropped: its validity window would be too short."""
+
+RESEND_SECONDS: Final = 15.0
+"""Longest pause before an authorization without a clear outcome is sent again: it expires within minutes."""
 
 CALL_SECONDS: Final = 20.0
 """Most seconds that a vendor may take for one answer."""
@@ -66,10 +69,9 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
     if why := refusal(desk.draft, job, quote):
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
-    most = with_tolerance(quote.price, desk.draft.constraints.price_tolerance)
     now = services.world.now()
     reservation = Reservation(
-        amount=min(most, desk.draft.budget_remaining),
+        amount=_most(desk.draft, job, quote),
         price=quote.price,
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
@@ -144,10 +146,12 @@ async def _authorize(
     )
     offer = choose(challenge, policy)
     if vendor.pay_to is None:
+        first = {"event": "payee_first_seen", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}
+        desk.note("payment_event", f"{vendor.vendor_id} has no payee yet; the one it names is pinned", {**first})
+        await desk.commit()
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
-        desk.note("payment_event", f"payee of {vendor.vendor_id} pinned", {"event": "pinned", "payTo": pinned})
     now = services.world.now()
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
     desk.draft = booking.authorized(desk.draft, job_id, signed, now)
@@ -159,8 +163,10 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
     """The order failed: with nothing signed it is given up, else its outcome is unknown and it stays open."""
     now = services.world.now()
     if desk.draft.reservations[job_id].authorization is not None:
-        receipt = exc.receipt if isinstance(exc, OutcomeUnknown) else None
-        desk.draft = booking.unclear(desk.draft, job_id, str(exc), receipt, now)
+        if isinstance(exc, OutcomeUnknown):
+            desk.draft = booking.unclear(desk.draft, job_id, str(exc), exc.receipt, now)
+        else:
+            desk.draft = booking.unclear(desk.draft, job_id, "it could not be sent; it is sent again", None, now)
         return
     fault = isinstance(exc, VendorError | PolicyRefused)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
@@ -174,6 +180,19 @@ def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
         return
     now = services.world.now()
     desk.draft = booking.given_up(desk.draft, job_id, "vendor_removed", why, now, vendor_fault=False)
+
+
+def _most(run: Run, job: Job, quote: Quote) -> int:
+    """The most that the job may cost: within tolerance of quote and list price, and what remains."""
+    constraints = run.constraints
+    limits = [
+        with_tolerance(quote.price, constraints.price_tolerance),
+        with_tolerance(job.expected_cost, constraints.price_tolerance),
+        run.budget_remaining,
+    ]
+    if constraints.max_price_per_hour is not None:
+        limits.append(at_rate(constraints.max_price_per_hour, job.job_params.max_hours))
+    return min(limits)
 
 
 def refusal(run: Run, job: Job, quote: Quote) -> str | None:

@@ -13,7 +13,7 @@ from bson import ObjectId
 
 from agent.audit import observe
 from agent.deadline import Deadline
-from agent.errors import LeaseLost, PurserError, RunBusy
+from agent.errors import LeaseLost, RunBusy
 from agent.models import Constraints, Run
 from agent.money import usd_text
 from agent.services import Services
@@ -106,12 +106,14 @@ async def _tick_one(services: Services, run_id: ObjectId, done: DueTicks, skip: 
         result = await tick(services, run_id)
     except (RunBusy, LeaseLost):
         skip.add(run_id)
-    except PurserError as exc:
-        _log.warning("tick of run %s failed: %s", run_id, exc)
+    except Exception:  # one bad run must not stop the others
+        _log.exception("tick of run %s failed", run_id)
         done.failed.append(str(run_id))
         skip.add(run_id)
     else:
         done.ticked.append((str(run_id), result.message))
+        if result.run.status != "running":
+            skip.add(run_id)
 
 
 def _keyed_id(user_id: str, key: str) -> ObjectId:

@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from x402.networks import chain_id
 
 __all__ = ["MOCK_SECRET", "Settings", "load_settings"]
 
@@ -55,13 +56,21 @@ class Settings(BaseSettings):
     gpu_vendor_secret: SecretStr | None = None
     api_token: SecretStr | None = None
     cron_secret: SecretStr | None = None
-    tick_deadline_seconds: float = Field(25, ge=2, le=280)
+    tick_deadline_seconds: float = Field(25, ge=5, le=280)
     poll_seconds: float = Field(15, ge=0.05, le=3_600)
     stall_seconds: float = Field(900, ge=1, le=86_400)
     purser_url: str = "http://127.0.0.1:3000"
     vercel: str | None = None
     aws_lambda_function_name: str | None = None
     vendor_secrets: dict[str, SecretStr] = {}
+
+    @field_validator("x402_networks")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        strange = [name for name in map(str.strip, value.split(",")) if name and chain_id(name) is None]
+        if strange or not value.strip(" ,"):
+            raise ValueError("must be CAIP-2 ids such as eip155:84532, with commas between")
+        return value
 
     @field_validator("x402_private_key")
     @classmethod

@@ -16,19 +16,18 @@ from typing import Final
 
 from bson import ObjectId
 
+from agent import booking
 from agent.deadline import Deadline
 from agent.decide import decide
-from agent.ending import cancelled, close, ending_of
-from agent.errors import ConfigurationError, LeaseLost, RunBusy, StoreUnavailable
-from agent.jobs import fail, follow, overdue
+from agent.ending import broken, cancelled, close, ending_of
+from agent.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.leased import LeasedRun
-from agent.ledger import put_job
 from agent.lifecycle import LIVE_JOB
-from agent.models import Job, Lease, Run
-from agent.purchase import CALL_SECONDS, advance
+from agent.models import Lease, Run
+from agent.polling import poll_jobs
+from agent.purchase import RESEND_SECONDS, advance, closes_at
 from agent.services import Services
 from agent.step import Step
-from vendors.errors import InvalidVendor, VendorError, VendorRefused
 
 __all__ = ["TickResult", "tick"]
 
@@ -38,7 +37,6 @@ LEASE_GRACE: Final = 20.0
 FAULT_PAUSE: Final = timedelta(seconds=60)
 """Wait after a tick that ended in a fault of ours."""
 
-_JOB_UNKNOWN: Final = frozenset({404, 410})
 _log = logging.getLogger(__name__)
 
 
@@ -62,23 +60,21 @@ async def tick(services: Services, run_id: ObjectId) -> TickResult:
     """
     run = await _claim(services, run_id)
     if run.status != "running":
+        await _tell_all(services, run)
         return TickResult(f"Run is {run.status}; there is nothing left to do", None, run)
-    await _tell(services, run)
     desk = LeasedRun(services.runs, services.world, run)
-    deadline = Deadline(services.world.monotonic, services.settings.tick_deadline_seconds)
     try:
-        step = await _advance(desk, services, deadline)
+        await _tell(services, run)
+        step = await _advance(desk, services)
+        desk.set(faults=0)
+        after = await desk.release(step.next_tick_at)
     except (LeaseLost, StoreUnavailable):
         raise
     except Exception as exc:
         _log.exception("tick of run %s failed", run_id)
         step = _faulted(desk, services, exc)
-    else:
-        desk.set(faults=0)
-    after = await desk.release(step.next_tick_at)
-    if not after.outbox.empty:
-        await _tell(services, after)
-        await services.runs.told(after)
+        after = await desk.release(step.next_tick_at)
+    await _tell_all(services, after)
     return TickResult(step.message, step.action, after)
 
 
@@ -104,77 +100,56 @@ async def _tell(services: Services, run: Run) -> None:
         await services.vendors.learn(outcome)
 
 
-async def _advance(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
+async def _tell_all(services: Services, run: Run) -> None:
+    """Tell, and empty the outbox. The tick is done by now: what fails here is left to the next one."""
+    if run.outbox.empty and not run.ended_untold:
+        return
+    try:
+        await _tell(services, run)
+        await services.runs.told(run)
+    except Exception:
+        _log.exception("what run %s decided could not be told yet", run.id)
+
+
+async def _advance(desk: LeasedRun, services: Services) -> Step:
+    deadline = Deadline(services.world.monotonic, services.settings.tick_deadline_seconds)
     desk.set(ending=cancelled(desk.draft))
-    await _recover(desk, services, deadline)
-    await _observe(desk, services, deadline)
-    now = services.world.now()
+    for job_id in tuple(desk.draft.reservations):
+        await advance(desk, services, job_id, deadline)
+    if desk.draft.ending is None:
+        await poll_jobs(desk, services, deadline)
+    now, poll = services.world.now(), services.settings.poll_seconds
     desk.set(ending=ending_of(desk.draft, now))
-    soon = now + timedelta(seconds=services.settings.poll_seconds)
+    again = now + timedelta(seconds=min(poll, RESEND_SECONDS))
     if desk.draft.ending is not None:
-        return close(desk, now, soon)
+        return close(desk, now, again)
     unclear = [job for job in desk.draft.jobs.values() if job.status == "pending"]
     if unclear:
         desk.set(phase="waiting")
-        return Step(f"Payment to {unclear[0].vendor_id} has no clear outcome yet", None, soon)
+        return Step(f"Payment to {unclear[0].vendor_id} has no clear outcome yet", None, again)
     live = [job for job in desk.draft.jobs.values() if job.status in LIVE_JOB]
     if live:
         desk.set(phase="executing")
-        return Step(f"Job at {live[0].vendor_id} is {live[0].status}: {live[0].progress:g} %", None, soon)
+        message = f"Job at {live[0].vendor_id} is {live[0].status}: {live[0].progress:g} %"
+        return Step(message, None, now + timedelta(seconds=poll))
+    if desk.draft.wait_until is not None and now < desk.draft.wait_until:
+        return Step("Waiting", None, desk.draft.wait_until)
     return await decide(desk, services, deadline)
 
 
-async def _recover(desk: LeasedRun, services: Services, deadline: Deadline) -> None:
-    """Finish open reservations before anything else."""
-    for job_id in tuple(desk.draft.reservations):
-        await advance(desk, services, job_id, deadline)
-
-
-async def _observe(desk: LeasedRun, services: Services, deadline: Deadline) -> None:
-    """Ask after live jobs."""
-    for job in tuple(desk.draft.jobs.values()):
-        if job.status in LIVE_JOB:
-            await _poll(desk, services, job, deadline)
-
-
-async def _poll(desk: LeasedRun, services: Services, job: Job, deadline: Deadline) -> None:
-    vendor = await services.vendors.find(job.vendor_id)
-    if vendor is None or job.vendor_job_id is None:
-        message = "the vendor was removed from the registry"
-        desk.draft = fail(desk.draft, job, "vendor_removed", message, services.world.now(), vendor_fault=False)
-        return
-    try:
-        report = await services.client.status(vendor, job.vendor_job_id, within=deadline.allow(CALL_SECONDS))
-    except VendorRefused as exc:
-        if exc.status in _JOB_UNKNOWN:
-            now, message = services.world.now(), "the vendor no longer knows the job"
-            desk.draft = fail(desk.draft, job, "job_forgotten", message, now, vendor_fault=True)
-            return
-        _note_trouble(desk, job, exc)
-    except (VendorError, InvalidVendor, ConfigurationError) as exc:
-        _note_trouble(desk, job, exc)
-    else:
-        desk.draft = follow(desk.draft, job, report, services.world.now())
-    _stop_if_overdue(desk, services, str(job.id))
-
-
-def _note_trouble(desk: LeasedRun, job: Job, exc: Exception) -> None:
-    """No news of a job: said once, not at every look."""
-    if str(exc) != job.trouble:
-        desk.note("error", f"no status from {job.vendor_id}: {exc}", {"jobId": str(job.id)})
-    desk.draft = put_job(desk.draft, job.model_copy(update={"trouble": str(exc)}))
-
-
-def _stop_if_overdue(desk: LeasedRun, services: Services, job_id: str) -> None:
-    now, job = services.world.now(), desk.draft.jobs.get(job_id)
-    late = overdue(job, now, services.settings.stall_seconds) if job else None
-    if job and late:
-        desk.draft = fail(desk.draft, job, *late, now, vendor_fault=True)
-
-
 def _faulted(desk: LeasedRun, services: Services, exc: Exception) -> Step:
-    """A fault of ours: drop what was not committed, say so in the trail, try again later."""
+    """A fault of ours: drop what was not committed, say so in the trail, try again later.
+
+    A run that is ending needs nobody for it: what has expired is booked here, so that it ends in any case.
+    """
+    now = services.world.now()
     desk.forget()
     desk.set(faults=desk.draft.faults + 1)
     desk.note("error", f"the tick ended in a fault of ours ({type(exc).__name__}); it is tried again")
-    return Step("Tick failed; it is tried again", None, services.world.now() + FAULT_PAUSE)
+    desk.set(ending=broken(desk.draft))
+    if desk.draft.ending is None:
+        return Step("Tick failed; it is tried again", None, now + FAULT_PAUSE)
+    for job_id, reservation in tuple(desk.draft.reservations.items()):
+        if now >= closes_at(reservation):
+            desk.draft = booking.expired(desk.draft, job_id, now)
+    return close(desk, now, now + FAULT_PAUSE)

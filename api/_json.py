@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Coroutine
-from decimal import Decimal
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api._problems import ProblemError
-from x402.codec import check_depth
+from x402.codec import load_exact_json
 
 __all__ = ["MAX_BODY", "ExactRoute"]
 
@@ -36,17 +34,12 @@ class _ExactRequest(Request):
         if not hasattr(self, "_json"):
             body = await self.body()
             try:
-                text = body.decode()
-                check_depth(text)
-                self._json = json.loads(
-                    text,
-                    parse_float=Decimal,
-                    parse_constant=_refuse_constant,
-                    object_pairs_hook=_refuse_twins,
-                )
+                self._json = load_exact_json(body.decode())
             except ValueError as exc:
-                detail = f"the body is not JSON that we take: {exc}; send one JSON object"
-                raise ProblemError("invalid_json", detail[:300]) from None
+                why = "not UTF-8" if isinstance(exc, UnicodeDecodeError) else exc
+                raise ProblemError(
+                    "invalid_json", f"the body is not readable: {why}; send one JSON object"
+                ) from None
         return self._json
 
 
@@ -68,14 +61,3 @@ class ExactRoute(APIRoute):
 def _check_media_type(said: str) -> None:
     if said.partition(";")[0].strip().lower() != "application/json":
         raise ProblemError("unsupported_media_type", "send the body as Content-Type: application/json")
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
-
-
-def _refuse_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return found

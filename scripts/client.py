@@ -9,7 +9,6 @@ ClientError
 
 from __future__ import annotations
 
-import json
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,19 @@ import httpx
 from pydantic import BaseModel, JsonValue
 
 from agent.errors import ConfigurationError
-from scripts.shapes import Chain, Run, Runs, Status, Ticked, Vendor, Vendors, read_exactly, read_plainly
-from x402.codec import check_depth
+from scripts.shapes import (
+    Chain,
+    Health,
+    Problem,
+    Run,
+    Runs,
+    Status,
+    Ticked,
+    Vendor,
+    Vendors,
+    read_exactly,
+    read_plainly,
+)
 
 __all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "Unreachable"]
 
@@ -137,9 +147,8 @@ class Client:
         """The store that the server works on: `embedded` or `mongodb`."""
         answer = self._ask("GET", "/api/health")
         try:
-            check_depth(answer)
-            return str(json.loads(answer)["store"])
-        except (ValueError, KeyError, TypeError):
+            return read_exactly(Health, answer).store
+        except ValueError:
             self._strange()
 
     def start(self, order: Mapping[str, JsonValue], idempotency_key: str | None = None) -> Reply[Run]:
@@ -257,16 +266,14 @@ class Client:
 
     def _refused(self, response: httpx.Response, text: str) -> ClientError:
         try:
-            check_depth(text)
-            problem = json.loads(text)
-            fields = [(str(each["field"]), str(each["message"])) for each in problem.get("errors") or ()]
-            code, detail = str(problem["code"]), str(problem["detail"])
-        except (ValueError, KeyError, TypeError, AttributeError):
+            problem = read_exactly(Problem, text)
+        except ValueError:
             return Unreachable(
                 f"what answers at {self.url} is no Purser server: status {response.status_code} without a problem"
             )
-        kind = _KINDS.get(code, Refused)
-        return kind(response.status_code, code, detail, fields, text, _retry_after(response))
+        fields = [(each.field, each.message) for each in problem.errors or ()]
+        kind = _KINDS.get(problem.code, Refused)
+        return kind(response.status_code, problem.code, problem.detail, fields, text, _retry_after(response))
 
     def _strange(self) -> NoReturn:
         raise Unreachable(

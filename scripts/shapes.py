@@ -6,26 +6,27 @@ which `scripts.client` turns into an error of its own.
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from agent.money import parse_usd
-from x402.codec import check_depth
+from x402.codec import load_exact_json, load_json
 
 __all__ = [
     "AuditHead",
     "Chain",
+    "Health",
     "Job",
     "JobParams",
     "Journal",
     "Observation",
     "Page",
     "Payment",
+    "Problem",
     "Reason",
     "Reservation",
     "Run",
@@ -49,7 +50,7 @@ def read_exactly(shape: type[Shape], text: str) -> Shape:
     Raises:
         ValueError: it is not JSON, or not of this shape.
     """
-    return _read(shape, text, Decimal)
+    return shape.model_validate(load_exact_json(text))
 
 
 def read_plainly(shape: type[Shape], text: str) -> Shape:
@@ -58,16 +59,7 @@ def read_plainly(shape: type[Shape], text: str) -> Shape:
     Raises:
         ValueError: it is not JSON, or not of this shape.
     """
-    return _read(shape, text, float)
-
-
-def _read(shape: type[Shape], text: str, number: type[Decimal] | type[float]) -> Shape:
-    check_depth(text)
-    return shape.model_validate(json.loads(text, parse_float=number, parse_constant=_refuse))
-
-
-def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON number")
+    return shape.model_validate(load_json(text))
 
 
 def _micro(value: object) -> int:
@@ -90,6 +82,27 @@ class Reason(_Shape):
 
     code: str
     message: str
+
+
+class FieldFault(_Shape):
+    """A field at fault."""
+
+    field: str
+    message: str
+
+
+class Problem(_Shape):
+    """The body of an error (RFC 9457)."""
+
+    code: str
+    detail: str
+    errors: tuple[FieldFault, ...] | None = None
+
+
+class Health(_Shape):
+    """The store that the server works on: `embedded` or `mongodb`."""
+
+    store: str
 
 
 class Reservation(_Shape):

@@ -6,12 +6,11 @@ and unknown keys are ignored, so that a vendor may add to the contract without b
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
 from decimal import ROUND_CEILING, Decimal
-from typing import Annotated, Final, Literal, NoReturn, TypeVar
+from typing import Annotated, Final, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -19,7 +18,7 @@ from pydantic.alias_generators import to_camel
 
 from vendors.models import MAX_PRICE, JobReport, JobState, Quote
 from vendors.text import clean
-from x402.codec import check_depth
+from x402.codec import load_exact_json
 
 __all__ = ["MAX_LOGS", "Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
 
@@ -47,42 +46,11 @@ class Unreadable(ValueError):
 def _load(body: bytes) -> object:
     """JSON whose numbers are `int` or `Decimal`, never floats: prices are read from it."""
     try:
-        text = body.decode()
-        _check_depth(text)
-        loaded: object = json.loads(
-            text,
-            parse_float=Decimal,
-            parse_constant=_not_a_number,
-            object_pairs_hook=_without_duplicates,
-        )
+        return load_exact_json(body.decode())
     except UnicodeDecodeError as exc:
         raise Unreadable("the body is not UTF-8") from exc
-    except ArithmeticError as exc:  # Decimal's way of saying that an exponent is out of all bounds
-        raise Unreadable("the body holds a number out of all bounds") from exc
-    except Unreadable:
-        raise
     except ValueError as exc:
-        raise Unreadable("the body is not JSON") from exc
-    return loaded
-
-
-def _check_depth(text: str) -> None:
-    try:
-        check_depth(text)
-    except ValueError as exc:
-        raise Unreadable("the body is nested too deep") from exc
-
-
-def _not_a_number(name: str) -> NoReturn:
-    raise Unreadable(f"the body holds {name}, which is not a number")
-
-
-def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Two values for one key mean two readings of one answer."""
-    read = dict(pairs)
-    if len(read) != len(pairs):
-        raise Unreadable("the body has a key twice")
-    return read
+        raise Unreadable(f"the body is not readable: {exc}") from exc
 
 
 def _number(value: object) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeVar
 
@@ -25,22 +26,21 @@ from vendors.answers import (
     wait_before_retry,
     without_answer,
 )
-from vendors.errors import InvalidVendor
+from vendors.errors import InvalidVendor, VendorError
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
+from vendors.withholding import withhold, withhold_from_error
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
 from x402.errors import MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion
 
 __all__ = ["MAX_BODY", "VendorClient", "make_http_client"]
 
-MAX_BODY: Final = 1024 * 1024
+MAX_BODY: Final = 4 * 1024 * 1024
 """Longest answer that is read, in bytes."""
 
 _T = TypeVar("_T")
 
 _ATTEMPTS: Final = 3
-_SECRET_LENGTH: Final = 12
-"""Shorter tokens keep no secret, and might be a word of the contract."""
 
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
@@ -77,7 +77,8 @@ class VendorClient:
             VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
         """
         content = _json({"jobType": job_type, "gpuType": gpu_type, "maxHours": max_hours})
-        return await self._ask(vendor, Call.QUOTE, read_quote, within, content=content)
+        with self._withholding(vendor) as shown:
+            return shown(await self._ask(vendor, Call.QUOTE, read_quote, within, content=content))
 
     async def status(self, vendor: Vendor, vendor_job_id: str, *, within: float) -> JobReport:
         """How the job is doing.
@@ -85,7 +86,9 @@ class VendorClient:
         Raises:
             VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
         """
-        return await self._ask(vendor, Call.STATUS, read_report, within, params={"vendorJobId": vendor_job_id})
+        params = {"vendorJobId": vendor_job_id}
+        with self._withholding(vendor) as shown:
+            return shown(await self._ask(vendor, Call.STATUS, read_report, within, params=params))
 
     async def submit(
         self,
@@ -109,8 +112,19 @@ class VendorClient:
         content = _json({"vendorJobTemplateId": template_id, "jobParams": job_params})
         request = self._request(vendor, Call.SUBMIT, within, content=content, key=idempotency_key)
         until = asyncio.get_running_loop().time() + within
-        response = await self._exchange(vendor, Call.SUBMIT, request, until, auth)
-        return read_submission(vendor, response, paid=auth.paid)
+        with self._withholding(vendor) as shown:
+            response = await self._exchange(vendor, Call.SUBMIT, request, until, auth)
+            return shown(read_submission(vendor, response, paid=auth.paid))
+
+    @contextmanager
+    def _withholding(self, vendor: Vendor) -> Iterator[Callable[[_T], _T]]:
+        """What comes out of a call, results through the function given and errors by themselves, has no token."""
+        token = self._token(vendor)
+        try:
+            yield lambda value: withhold(value, token)
+        except VendorError as exc:
+            withhold_from_error(exc, token)
+            raise
 
     async def _ask(
         self,
@@ -155,7 +169,7 @@ class VendorClient:
             async with deadline:
                 response = await self._http.send(request, stream=True, auth=auth, follow_redirects=False)
                 await response.aread()
-                return _without_token(response, request)
+                return response
         except Exception as exc:
             paid = auth is not None and auth.paid
             late = isinstance(exc, TimeoutError) and deadline.expired()
@@ -214,13 +228,3 @@ class VendorClient:
 def _json(content: JsonObject) -> bytes:
     """Compact JSON with sorted keys, so that the same content is the same bytes after any reload."""
     return json.dumps(content, allow_nan=False, separators=(",", ":"), sort_keys=True).encode()
-
-
-def _without_token(response: httpx.Response, request: httpx.Request) -> httpx.Response:
-    """The answer without our bearer token, should it repeat it: vendors quote the token that they refuse."""
-    token = request.headers["authorization"].removeprefix("Bearer ").encode()
-    if len(token) < _SECRET_LENGTH or token not in response.content:
-        return response
-    return httpx.Response(
-        response.status_code, headers=response.headers, content=response.content.replace(token, b"[withheld]")
-    )

@@ -10,8 +10,9 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from math import isfinite
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from x402.errors import MalformedHeader
 
@@ -22,12 +23,13 @@ __all__ = [
     "Json",
     "JsonObject",
     "atomic_field",
-    "check_depth",
     "clean",
     "decode_header",
     "encode_header",
     "integer_field",
     "is_address",
+    "load_exact_json",
+    "load_json",
     "object_field",
     "parse_object",
     "text_field",
@@ -94,11 +96,7 @@ def parse_object(data: bytes) -> dict[str, Json]:
         text = data.decode()
     except UnicodeDecodeError as exc:
         raise ValueError("not UTF-8") from exc
-    check_depth(text)
-    try:
-        value: Json = _DECODER.decode(text)
-    except json.JSONDecodeError as exc:
-        raise ValueError("not JSON") from exc
+    value = load_json(text)
     if not isinstance(value, dict):
         raise ValueError("not a JSON object")
     if _SURROGATE.search(text):
@@ -106,26 +104,27 @@ def parse_object(data: bytes) -> dict[str, Json]:
     return value
 
 
-def check_depth(text: str) -> None:
-    """Refuse JSON that is nested deeper than `MAX_DEPTH`, before it is parsed.
-
-    Python's parser recurses, and its RecursionError is no protection: libraries raise the recursion limit when
-    imported (py_ecc, below eth-account, to 100,000), and then a stranger's brackets end the process.
+def load_json(text: str) -> Json:
+    """JSON of any kind, read strictly: bounded depth and numbers, no key twice, no NaN.
 
     Raises:
-        ValueError: it is.
+        ValueError: with a text that quotes nothing of what was read.
     """
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return
-    depth = 0
-    for token in _BRACKETS.finditer(text):
-        bracket = token.group()
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        elif bracket in "]}":
-            depth -= 1
+    value: Json = _decoded(_PLAIN, text)
+    return value
+
+
+def load_exact_json(text: str) -> object:
+    """As `load_json`, with numbers that have a point or an exponent as `Decimal`: amounts stay what was sent."""
+    return _decoded(_EXACT, text)
+
+
+def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
+    _check_depth(text)
+    try:
+        return decoder.decode(text)
+    except json.JSONDecodeError as exc:
+        raise ValueError("not JSON") from exc
 
 
 def text_field(message: JsonObject, key: str) -> str:
@@ -173,6 +172,22 @@ def clean(text: str, limit: int = 300) -> str:
     return _UNPRINTABLE.sub(" ", text).strip()[:limit]
 
 
+def _check_depth(text: str) -> None:
+    # Python's parser recurses, and its RecursionError is no protection: libraries raise the recursion limit when
+    # imported (py_ecc, below eth-account, to 100,000), and then a stranger's brackets end the process.
+    if text.count("[") + text.count("{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        bracket = token.group()
+        if bracket in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise ValueError(f"nested deeper than {MAX_DEPTH}")
+        elif bracket in "]}":
+            depth -= 1
+
+
 def _check_surrogates(value: Json) -> None:
     # Half a surrogate pair is legal in JSON and illegal in UTF-8: it could be read but never echoed.
     try:
@@ -205,7 +220,17 @@ def _constant(_text: str) -> float:
     raise ValueError("holds NaN or Infinity, which JSON does not know")
 
 
-_DECODER: Final = json.JSONDecoder(
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except ArithmeticError as exc:  # an exponent out of all bounds
+        raise ValueError("holds a number that is too large") from exc
+
+
+_PLAIN: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_float, parse_constant=_constant
+)
+_EXACT: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Final, NoReturn
+from typing import Final
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, check
 from vendors.text import clean
-from x402.codec import check_depth
+from x402.codec import load_json
 
 __all__ = ["Answer", "NotUsable", "read_action", "read_completion", "seconds_to_wait"]
 
@@ -51,8 +50,8 @@ class _Choice(BaseModel):
 
 
 class _Usage(BaseModel):
-    prompt_tokens: int | None = Field(None, ge=0)
-    completion_tokens: int | None = Field(None, ge=0)
+    prompt_tokens: int | None = Field(None, ge=0, le=10**9)
+    completion_tokens: int | None = Field(None, ge=0, le=10**9)
 
 
 class _Completion(BaseModel):
@@ -86,10 +85,7 @@ def read_action(answer: Answer, context: PlanContext) -> StartJob | Wait | Abort
     if answer.cut_off:
         raise NotUsable(["the answer was cut off; answer with the JSON object alone"])
     try:
-        text = _only_object(answer.text)
-        check_depth(text)
-        found = json.loads(text, object_pairs_hook=_no_twice, parse_constant=_no_constant)
-        action = _ACTION.validate_python(found)
+        action = _ACTION.validate_python(load_json(_only_object(answer.text)))
     except ValidationError as exc:
         raise NotUsable(_problems(exc)) from None
     except ValueError:
@@ -118,17 +114,6 @@ def _only_object(text: str) -> str:
     """From the first brace to the last: a second object makes it invalid. Some models think aloud before."""
     said = text[:_MAX_ANSWER].rpartition("</think>")[2]
     return said[said.find("{") : said.rfind("}") + 1]
-
-
-def _no_twice(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key occurs twice")
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _problems(exc: ValidationError) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pymongo import AsyncMongoClient, ReturnDocument, WriteConcern
+from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -69,11 +69,12 @@ class MongoDatabase:
         return self._client
 
     def collection(self, name: str) -> MongoCollection:
-        """The collection, opened with majority write and read concern whatever the URI says."""
+        """The collection, opened with majority writes and reads from the primary, whatever the URI says."""
         database = self._connected().get_database(
             self._name,
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
+            read_preference=ReadPreference.PRIMARY,
         )
         return MongoCollection(database.get_collection(name))
 
@@ -122,7 +123,8 @@ class MongoCollection:
             try:
                 await self.driver.insert_many(documents, ordered=False)
             except BulkWriteError as exc:
-                if any(error["code"] != _DUPLICATE_KEY for error in exc.details["writeErrors"]):
+                other = [each for each in exc.details["writeErrors"] if each["code"] != _DUPLICATE_KEY]
+                if other or exc.details.get("writeConcernErrors"):  # not on the majority: it may yet be undone
                     raise
 
     async def update(self, where: Mapping[str, Any], change: Mapping[str, Any]) -> Bson | None:

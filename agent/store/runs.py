@@ -118,7 +118,7 @@ class RunStore:
     async def told(self, run: Run) -> None:
         """Empty the outbox of the stored run, unless it has been written again since."""
         await self._of("runs").update(
-            {"_id": run.id, "rev": run.rev}, {"$set": {"outbox": Outbox().to_document()}}
+            {"_id": run.id, "rev": run.rev}, {"$set": {"outbox": Outbox().to_document(), "endedUntold": False}}
         )
 
     async def jobs(self, run: Run) -> list[Job]:
@@ -172,9 +172,16 @@ class RunStore:
         return [Run.model_validate(each) for each in found]
 
     async def due(self, now: datetime, limit: int) -> list[Run]:
-        """Running runs whose next tick is due or that are to be cancelled, the longest waiting first."""
-        wanted: list[Bson] = [{"nextTickAt": {"$lte": now}}, {"cancelRequested": True}]
-        found = await self._of("runs").find({"status": "running", "$or": wanted}, [("nextTickAt", 1)], limit)
+        """Runs for which a tick has something to do, the longest waiting first.
+
+        Running ones that are due or to be cancelled, and ended ones whose last words may not have been told.
+        """
+        wanted: list[Bson] = [
+            {"status": "running", "nextTickAt": {"$lte": now}},
+            {"status": "running", "cancelRequested": True, "ending": None},
+            {"endedUntold": True},
+        ]
+        found = await self._of("runs").find({"$or": wanted}, [("nextTickAt", 1)], limit)
         return [Run.model_validate(each) for each in found]
 
     async def count(self, status: str) -> int:

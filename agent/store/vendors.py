@@ -6,6 +6,7 @@ payee is lost to a write that came in between.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -13,6 +14,7 @@ from typing import Final
 from agent.errors import StoreUnavailable, VendorExists, VendorNotFound
 from agent.models import Outcome
 from agent.store.collections import Bson, Collection, Database, DuplicateId
+from vendors.errors import InvalidVendor
 from vendors.models import Evidence, Record, Vendor
 from vendors.reliability import learn
 
@@ -20,6 +22,8 @@ __all__ = ["MAX_VENDORS", "VendorStore"]
 
 MAX_VENDORS: Final = 100
 """Vendors that are listed, and shown to a planner, at the most."""
+
+_log = logging.getLogger(__name__)
 
 _TRIES: Final = 20
 """Writes in a row that may lose against others before the store counts as away."""
@@ -33,11 +37,21 @@ class VendorStore:
         self._database = database
 
     async def list(self) -> list[Vendor]:
-        """All vendors, by id."""
-        return [_vendor(found) for found in await self._vendors.find({}, [("_id", 1)], MAX_VENDORS)]
+        """All vendors that may be used, by id."""
+        vendors = []
+        for found in await self._vendors.find({}, [("_id", 1)], MAX_VENDORS):
+            try:
+                vendors.append(_vendor(found))
+            except InvalidVendor as exc:  # one bad entry must not stop the rest
+                _log.warning("vendor %s is not used: %s", found["_id"], exc)
+        return vendors
 
     async def find(self, vendor_id: str) -> Vendor | None:
-        """The vendor, if it is registered."""
+        """The vendor, if it is registered.
+
+        Raises:
+            InvalidVendor: it is, with something that we must not use.
+        """
         found = await self._vendors.find_one({"_id": vendor_id})
         return None if found is None else _vendor(found)
 
@@ -86,7 +100,7 @@ class VendorStore:
         return pinned.pay_to or pay_to
 
     async def learn(self, outcome: Outcome) -> None:
-        """Let one outcome move the vendor's score, once. A vendor that is gone learns nothing."""
+        """Let one outcome move the vendor's score, once. A vendor that is gone, or unusable, learns nothing."""
         evidence = Evidence(
             job_id=str(outcome.job_id),
             run_id=str(outcome.run_id),
@@ -95,7 +109,7 @@ class VendorStore:
         )
         try:
             await self.change(outcome.vendor_id, lambda vendor: learn(vendor, evidence))
-        except VendorNotFound:
+        except (VendorNotFound, InvalidVendor):
             return
 
     @property

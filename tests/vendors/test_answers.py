@@ -82,7 +82,7 @@ def test_unpaid_an_unreadable_body_breaks_the_contract(read: Read) -> None:
     """And says in what."""
     with pytest.raises(ContractBroken, match="not JSON") as caught:
         read(VENDOR, answer(200, b"<html>"))
-    assert caught.value.detail == "the body is not JSON"
+    assert caught.value.detail == "the body is not readable: not JSON"
     assert caught.value.__cause__ is not None
 
 

@@ -203,7 +203,7 @@ def test_a_report_out_of_the_contract_names_the_field(changes: dict[str, object]
 def test_a_number_too_large_for_a_float_is_refused(number: str) -> None:
     """Infinity does not come in by the back door."""
     body = json.dumps(REPORT | {"finalMetrics": {"loss": "@"}}).replace('"@"', number).encode()
-    with pytest.raises(Unreadable, match="finite"):
+    with pytest.raises(Unreadable, match=r"finite|too long"):
         read_report(body)
 
 
@@ -242,9 +242,9 @@ def test_an_error_message_is_cleaned_and_cut() -> None:
         (b"[]", "not a JSON object"),
         (b"null", "not a JSON object"),
         (b"\xff\xfe{}", "not UTF-8"),
-        (b"[" * 500_000, "nested too deep"),
-        (b'{"a":' * 150_000, "nested too deep"),
-        (b'{"a":1,"a":2}', "key twice"),
+        (b"[" * 500_000, "nested deeper"),
+        (b'{"a":' * 150_000, "nested deeper"),
+        (b'{"a":1,"a":2}', "key appears twice"),
         (b'{"a":NaN}', "NaN"),
     ],
 )

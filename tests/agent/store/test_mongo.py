@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pymongo import ReadPreference
+from pymongo.errors import BulkWriteError
 
 from agent.errors import StoreUnavailable
 from agent.settings import load_settings
@@ -34,12 +36,38 @@ def test_only_shared_operators_are_used() -> None:
 
 async def test_every_collection_asks_for_the_majority() -> None:
     """Whatever the URI says: acknowledged means journaled by the majority, read means seen by it."""
-    database = MongoDatabase("mongodb://127.0.0.1:1/?w=1&journal=false&readConcernLevel=local", "purser")
+    weak = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
+    database = MongoDatabase(f"mongodb://127.0.0.1:1/?{weak}", "purser")
 
     driver = database.collection("runs").driver
 
     assert driver.write_concern.document == {"w": "majority", "j": True}
     assert driver.read_concern.document == {"level": "majority"}
+    assert driver.read_preference == ReadPreference.PRIMARY
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"writeErrors": [], "writeConcernErrors": [{"code": 91}]},
+        {"writeErrors": [{"code": 11000}], "writeConcernErrors": [{"code": 64}]},
+        {"writeErrors": [{"code": 11000}, {"code": 14031}], "writeConcernErrors": []},
+    ],
+)
+async def test_a_copy_that_is_not_on_the_majority_is_not_there(
+    monkeypatch: pytest.MonkeyPatch, details: dict[str, object]
+) -> None:
+    """Only "it is there already" is passed over; anything else may be undone by a failover."""
+    database = MongoDatabase("mongodb://127.0.0.1:1/", "purser")
+    observations = database.collection("observations")
+
+    async def failing(*_: object, **__: object) -> None:
+        raise BulkWriteError(details)
+
+    monkeypatch.setattr(observations.driver, "insert_many", failing)
+    with pytest.raises(StoreUnavailable):
+        await observations.insert_new([{"_id": 1}])
     await database.close()
 
 

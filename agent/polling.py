@@ -1,0 +1,65 @@
+"""Ask vendors how live jobs do, and book what they say."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.deadline import Deadline
+from agent.errors import ConfigurationError
+from agent.jobs import fail, follow, overdue
+from agent.leased import LeasedRun
+from agent.ledger import put_job
+from agent.lifecycle import LIVE_JOB
+from agent.models import Job
+from agent.purchase import CALL_SECONDS
+from agent.services import Services
+from vendors.errors import InvalidVendor, VendorError, VendorRefused
+
+__all__ = ["poll_jobs"]
+
+_JOB_UNKNOWN: Final = frozenset({404, 410})
+
+
+async def poll_jobs(desk: LeasedRun, services: Services, deadline: Deadline) -> None:
+    """Look at each live job once. Nothing is committed: what is lost is asked for again."""
+    for job in tuple(desk.draft.jobs.values()):
+        if job.status in LIVE_JOB:
+            await _poll(desk, services, job, deadline)
+            _stop_if_overdue(desk, services, str(job.id))
+
+
+async def _poll(desk: LeasedRun, services: Services, job: Job, deadline: Deadline) -> None:
+    try:
+        vendor = await services.vendors.find(job.vendor_id)
+        if vendor is None or job.vendor_job_id is None:
+            _fail(desk, services, job, "vendor_removed", "the vendor was removed from the registry", fault=False)
+            return
+        within = deadline.allow(CALL_SECONDS)
+        report = await services.client.status(vendor, job.vendor_job_id, within=within)
+    except VendorRefused as exc:
+        if exc.status in _JOB_UNKNOWN:
+            _fail(desk, services, job, "job_forgotten", "the vendor no longer knows the job", fault=True)
+        else:
+            _note_trouble(desk, job, exc)
+    except (VendorError, InvalidVendor, ConfigurationError) as exc:
+        _note_trouble(desk, job, exc)
+    else:
+        desk.draft = follow(desk.draft, job, report, services.world.now())
+
+
+def _note_trouble(desk: LeasedRun, job: Job, exc: Exception) -> None:
+    """No news of a job: said once, not at every look."""
+    if str(exc) != job.trouble:
+        desk.note("error", f"no status from {job.vendor_id}: {exc}", {"jobId": str(job.id)})
+    desk.draft = put_job(desk.draft, job.model_copy(update={"trouble": str(exc)}))
+
+
+def _stop_if_overdue(desk: LeasedRun, services: Services, job_id: str) -> None:
+    job = desk.draft.jobs.get(job_id)
+    late = overdue(job, services.world.now(), services.settings.stall_seconds) if job else None
+    if job and late:
+        _fail(desk, services, job, *late, fault=True)
+
+
+def _fail(desk: LeasedRun, services: Services, job: Job, code: str, message: str, *, fault: bool) -> None:
+    desk.draft = fail(desk.draft, job, code, message, services.world.now(), vendor_fault=fault)
