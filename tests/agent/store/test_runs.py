@@ -162,8 +162,8 @@ async def test_telling_twice_or_late_changes_nothing(store: RunStore) -> None:
     new = await store.commit(old, settled)
     await store.tell(new)
 
-    await store.tell(old)
     await store.tell(new)
+    await store.tell(old)
 
     emptied = new.model_copy(update={"outbox": Outbox(), "jobs": {}})
     assert [each.status for each in await store.payments(emptied)] == ["completed"]
