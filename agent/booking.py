@@ -5,6 +5,7 @@ Nothing here asks or sends. `purchase` brings the answers, and commits what come
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Final
 
@@ -19,9 +20,12 @@ from x402.wire import Receipt
 
 __all__ = ["accepted", "authorized", "expired", "given_up", "proof", "rejected", "reserved", "unclear", "withheld"]
 
+_TRANSACTION: Final = re.compile(r"0x[0-9a-fA-F]{64}")
+"""An id on an EVM chain; only those networks are paid on."""
+
 _SAYS: Final = {
     "reserved": "reserved {usd} USD for {vendor}",
-    "authorized": "authorized {usd} USD to {vendor}; not sent before this is stored",
+    "authorized": "signed an authorization of {usd} USD for {vendor}",
     "settled": "paid {usd} USD to {vendor}",
     "released": "released {usd} USD, nothing was signed",
     "held": "{usd} USD stay reserved: {vendor} holds an authorization until it expires",
@@ -120,6 +124,8 @@ def expired(run: Run, job_id: str, now: datetime) -> Run:
 def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
     """The transaction that a receipt names, if it can be the settlement of this authorization."""
     if receipt is None or receipt.network != signed.network:
+        return None
+    if not _TRANSACTION.fullmatch(receipt.transaction):
         return None
     if receipt.payer is not None and receipt.payer.lower() != signed.payer.lower():
         return None

@@ -47,7 +47,7 @@ class RunBusy(PurserError):
     """Another tick holds the run's lease."""
 
     def __init__(self, run_id: object, retry_after: int) -> None:
-        """`retry_after`: whole seconds until the lease ends at the latest."""
+        """`retry_after`: whole seconds after which another try may do."""
         super().__init__(f"run {run_id} is being ticked; try again in {retry_after} s")
         self.retry_after = retry_after
 

@@ -180,6 +180,7 @@ def _payment(run: Run, job_id: str, signed: SignedAuthorization) -> Payment:
         job_id=job.id,
         vendor_id=job.vendor_id,
         amount=signed.amount,
+        currency=signed.currency,
         network=signed.network,
         asset=signed.asset,
         payer=signed.payer,

@@ -130,6 +130,7 @@ class SignedAuthorization(Document):
     amount: int
     network: str
     asset: str
+    currency: str
     nonce: str
     valid_before: int
     signed_at: datetime
@@ -196,7 +197,7 @@ class Payment(Document):
     job_id: ObjectId
     vendor_id: str
     amount: int
-    currency: Literal["USDC"] = "USDC"
+    currency: str
     status: PaymentStatus = "pending"
     x402_tx_id: str | None = None
     network: str

@@ -165,8 +165,10 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
     if desk.draft.reservations[job_id].authorization is not None:
         if isinstance(exc, OutcomeUnknown):
             desk.draft = booking.unclear(desk.draft, job_id, str(exc), exc.receipt, now)
-        else:
-            desk.draft = booking.unclear(desk.draft, job_id, "it could not be sent; it is sent again", None, now)
+            return
+        # a vendor's error advises to order again, which is wrong once something is signed
+        why = "it was not sent in time" if isinstance(exc, VendorError) else str(exc)
+        desk.draft = booking.unclear(desk.draft, job_id, f"{why}; it is sent again", None, now)
         return
     fault = isinstance(exc, VendorError | PolicyRefused)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)

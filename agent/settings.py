@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         raise ConfigurationError(f"{ref} is not set; set it to the vendor's bearer token")
 
     def missing(self) -> list[str]:
-        """Names of the variables without which this process must not serve. Empty on a laptop."""
+        """Names of the variables without which this process must not serve. Empty with nothing set on a laptop."""
         needed = {
             "MONGODB_URI": self.mongodb_uri,
             "X402_PRIVATE_KEY": self.x402_private_key,
@@ -123,6 +123,8 @@ class Settings(BaseSettings):
             "CRON_SECRET": self.cron_secret,
         }
         absent = [name for name, value in needed.items() if value is None] if self.deployed else []
+        if self.x402_private_key is not None and self.api_token is None and "API_TOKEN" not in absent:
+            absent.append("API_TOKEN")  # a wallet that holds money must not be open to whoever finds the address
         if self.planner_mode == "fireworks" and self.fireworks_api_key is None:
             absent.append("FIREWORKS_API_KEY")
         return absent
@@ -152,5 +154,11 @@ def load_settings() -> Settings:
     try:
         return Settings(vendor_secrets=tokens)
     except ValidationError as exc:
-        faults = "; ".join(f"{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors(include_input=False))
+        faults = "; ".join(
+            f"{str(e['loc'][0]).upper()}: {_plain(e['msg'])}" for e in exc.errors(include_input=False)
+        )
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
+
+
+def _plain(message: str) -> str:
+    return message.removeprefix("Value error, ")

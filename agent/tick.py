@@ -37,6 +37,9 @@ LEASE_GRACE: Final = 20.0
 FAULT_PAUSE: Final = timedelta(seconds=60)
 """Wait after a tick that ended in a fault of ours."""
 
+LOOK_AGAIN: Final = 5
+"""Seconds after which a run that is busy is worth another try: most ticks are over long before their lease."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -89,7 +92,7 @@ async def _claim(services: Services, run_id: ObjectId) -> Run:
     run = await services.runs.get(run_id)
     if run.status == "running":
         left = (run.lease.until - now).total_seconds() if run.lease else 0
-        raise RunBusy(run_id, max(1, ceil(left)))
+        raise RunBusy(run_id, max(1, min(ceil(left), LOOK_AGAIN)))
     return run
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from agent.models import SignedAuthorization
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, window
+from x402.networks import asset
 from x402.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer
 
@@ -77,6 +78,7 @@ class Wallet:
             amount=offer.amount,
             network=offer.network,
             asset=offer.asset,
+            currency=token.symbol if (token := asset(offer.network, offer.asset)) else offer.asset,
             nonce=self.nonce(job_id),
             valid_before=valid_before,
             signed_at=now,

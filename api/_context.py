@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import logging
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Context", "ContextOf", "cron_only", "token_required"]
 
+
+_log = logging.getLogger(__name__)
 
 _CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
 
@@ -56,6 +59,8 @@ class Context:
         """
         if self._settings is None:
             self._settings = load_settings()
+            for notice in self._settings.notices():
+                _log.warning("%s", notice)
         if missing := self._settings.missing():
             raise ConfigurationError(f"not set: {', '.join(missing)}; set them and deploy again")
         return self._settings

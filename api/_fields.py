@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -24,10 +25,10 @@ from agent.money import MAX_USD, parse_usd, usd_json
 
 __all__ = [
     "Answer",
-    "FutureMoment",
     "Hours",
     "Id",
     "Moment",
+    "MomentIn",
     "RequestBody",
     "RunId",
     "Share",
@@ -65,17 +66,30 @@ def _run_id(value: object) -> ObjectId:
     return ObjectId(value)
 
 
+def _written(value: object) -> object:
+    if not isinstance(value, str):
+        raise ValueError("must be text such as 2026-12-01T12:00:00Z")
+    return value
+
+
 def _utc(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError("must say its time zone, for example 2026-12-01T12:00:00Z")
-    moment = value.astimezone(UTC)
+    try:
+        moment = value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is out of all bounds") from None
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def _printable(value: str) -> str:
-    if any(not char.isprintable() and char not in "\n\t" for char in value):
-        raise ValueError("must not hold control characters")
-    return value
+def _harmless(value: str) -> str:
+    text = value.replace("\r\n", "\n")
+    if _UNSEEN.search(text):
+        raise ValueError("must not hold control characters or marks that turn the direction of text")
+    return text
+
+
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 _DOLLARS = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_USD, "multipleOf": 0.000001}
@@ -96,11 +110,13 @@ Share = Annotated[
 ]
 """A share of a price, 0 to 0.5."""
 
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_printable)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_harmless)]
 """Text that is not blank and holds no control characters."""
 
 Moment = Annotated[datetime, PlainSerializer(iso), WithJsonSchema({"type": "string", "format": "date-time"})]
-FutureMoment = Annotated[datetime, AfterValidator(_utc)]
+MomentIn = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
+"""A time in a request: ISO 8601 with its zone."""
+
 Id = Annotated[ObjectId, PlainSerializer(str), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"})]
 
 RunId = Annotated[

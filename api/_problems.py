@@ -28,6 +28,9 @@ __all__ = ["FieldError", "Problem", "ProblemError", "install", "responses"]
 
 _log = logging.getLogger(__name__)
 
+_MEDIA_TYPE: Final = "application/problem+json"
+_TYPE: Final = "about:blank"
+
 
 class FieldError(BaseModel):
     """One field at fault."""
@@ -88,6 +91,11 @@ class ProblemError(HTTPException):
 
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 400: "invalid_json"}
 
+_ADVICE: Final = {
+    "not_found": "there is no such route; GET /docs lists them",
+    "method_not_allowed": "the route does not take this method; GET /docs lists what each takes",
+}
+
 _OF_ERROR: Final[dict[type[PurserError], str]] = {
     RunNotFound: "run_not_found",
     VendorNotFound: "vendor_not_found",
@@ -105,9 +113,11 @@ def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     found: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, meaning = CODES[code]
-        entry = found.setdefault(status, {"model": Problem, "description": ""})
+        media: dict[str, Any] = {"schema": Problem.model_json_schema(), "examples": {}}
+        entry = found.setdefault(status, {"description": "", "content": {_MEDIA_TYPE: media}})
         entry["description"] = "; ".join(filter(None, (entry["description"], f"`{code}`: {meaning}")))
-        entry["content"] = {"application/problem+json": {}}
+        example = Problem(type=_TYPE, title=meaning, status=status, code=code, detail=meaning)
+        entry["content"][_MEDIA_TYPE]["examples"][code] = {"value": example.model_dump(exclude_none=True)}
     return found
 
 
@@ -124,14 +134,12 @@ def _answer(
     code: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
     status, title = CODES[code]
-    body = Problem(
-        type="about:blank", title=title, status=status, code=code, detail=detail, errors=list(errors) or None
-    )
+    body = Problem(type=_TYPE, title=title, status=status, code=code, detail=detail, errors=list(errors) or None)
     return JSONResponse(
         body.model_dump(exclude_none=True),
         status_code=status,
         headers=dict(headers or {}),
-        media_type="application/problem+json",
+        media_type=_MEDIA_TYPE,
     )
 
 
@@ -151,7 +159,7 @@ async def _on_invalid(_: Request, exc: Exception) -> JSONResponse:
 async def _on_http(_: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     code = _OF_STATUS.get(exc.status_code, "invalid_request")
-    return _answer(code, CODES[code][1] if code != "invalid_request" else str(exc.detail), headers=exc.headers)
+    return _answer(code, _ADVICE.get(code, str(exc.detail)), headers=exc.headers)
 
 
 async def _on_ours(_: Request, exc: Exception) -> JSONResponse:
@@ -173,8 +181,21 @@ def _field(loc: Sequence[int | str]) -> str:
 
 
 def _message(error: Mapping[str, Any]) -> str:
-    if error["type"] == "extra_forbidden":
-        return "is not a field of this request"
-    if error["type"] == "missing":
-        return "is required"
-    return str(error["msg"]).removeprefix("Value error, ")
+    wording, bounds = _WORDING.get(error["type"]), error.get("ctx", {})
+    return str(error["msg"]).removeprefix("Value error, ") if wording is None else wording.format(**bounds)
+
+
+_WORDING: Final = {
+    "extra_forbidden": "is not a field of this request",
+    "missing": "is required",
+    "string_type": "must be text",
+    "string_too_short": "must not be empty",
+    "string_too_long": "must be at most {max_length} characters",
+    "string_pattern_mismatch": "has characters that are not allowed here, or too many; it must match {pattern}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries or characters",
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+}
+"""pydantic's error types in words for the sender."""

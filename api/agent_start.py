@@ -10,9 +10,9 @@ from pydantic import Field, StringConstraints
 from agent.models import Constraints
 from agent.runs import Order, start
 from api._context import ContextOf, token_required
-from api._fields import FutureMoment, Hours, RequestBody, Share, Text, UsdIn
+from api._fields import Hours, MomentIn, RequestBody, Share, Text, UsdIn
 from api._json import ExactRoute
-from api._problems import responses
+from api._problems import FieldError, ProblemError, responses
 from api._shapes import RunOut
 
 __all__ = ["router"]
@@ -38,7 +38,7 @@ class StartBody(RequestBody):
     vendor_ids: Annotated[list[Label], Field(min_length=1, max_length=100)] | None = Field(
         None, description="use only these vendors"
     )
-    deadline: FutureMoment | None = Field(None, description="the run fails if it is not done by then")
+    deadline: MomentIn | None = Field(None, description="the run fails if it is not done by then")
     price_tolerance: Share = Field(0, validate_default=True, description="share that a price may exceed its quote")
 
 
@@ -65,6 +65,9 @@ async def agent_start(
     ] = None,
 ) -> RunOut:
     """Create a run. It does nothing yet: ticks advance it. With an Idempotency-Key, repeating is harmless."""
+    if body.deadline is not None and body.deadline <= context.world.now():
+        error = FieldError(field="deadline", message="is over; name a time to come")
+        raise ProblemError("invalid_request", f"{error.field}: {error.message}", [error])
     constraints = Constraints(
         gpu_type=body.gpu_type,
         job_type=body.job_type,

@@ -8,13 +8,22 @@ from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
 from api._context import ContextOf, token_required
-from api._fields import Answer, RunId
+from api._fields import Answer, RequestBody, RunId
 from api._problems import responses
 from api._shapes import JobOut, ObservationOut, PaymentOut, RunOut
 
 __all__ = ["router"]
 
 router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
+
+
+class StatusQuery(RequestBody):
+    """Which run, and which part of its trail."""
+
+    run_id: RunId = Field(description="which run")
+    limit: int = Field(100, ge=1, le=500, description="observations at the most")
+    before: int | None = Field(None, ge=1, description="only observations before this number")
+    after: int | None = Field(None, ge=0, description="only observations after this number")
 
 
 class Page(Answer):
@@ -42,14 +51,11 @@ class StatusAnswer(Answer):
 )
 async def agent_status(
     context: ContextOf,
-    run_id: Annotated[RunId, Query(alias="runId")],
-    limit: Annotated[int, Query(ge=1, le=500, description="observations at the most")] = 100,
-    before: Annotated[int | None, Query(ge=1, description="only observations before this number")] = None,
-    after: Annotated[int | None, Query(ge=0, description="only observations after this number")] = None,
+    asked: Annotated[StatusQuery, Query()],
 ) -> StatusAnswer:
     """The run, its jobs and payments, and a page of its trail: the newest, or those before or after a number."""
-    run = await context.runs.get(run_id)
-    observations = await context.runs.observations(run, limit, before=before, after=after)
+    run = await context.runs.get(asked.run_id)
+    observations = await context.runs.observations(run, asked.limit, before=asked.before, after=asked.after)
     return StatusAnswer(
         run=RunOut.of(run),
         jobs=[JobOut.of(job) for job in await context.runs.jobs(run)],

@@ -12,7 +12,7 @@ from pydantic import Field
 from agent.lifecycle import RunStatus
 from agent.models import Run
 from api._context import ContextOf, token_required
-from api._fields import Answer
+from api._fields import Answer, RequestBody
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import RunOut
 
@@ -21,6 +21,17 @@ __all__ = ["router"]
 router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class RunsQuery(RequestBody):
+    """Which runs."""
+
+    user_id: str | None = Field(None, max_length=100, description="only this user's")
+    status: RunStatus | None = Field(None, description="only those with this status")
+    limit: int = Field(20, ge=1, le=100, description="runs at the most")
+    cursor: str | None = Field(
+        None, pattern=r"^[0-9]{1,15}-[0-9a-f]{24}$", description="nextCursor of the page before"
+    )
 
 
 class RunsAnswer(Answer):
@@ -37,18 +48,16 @@ class RunsAnswer(Answer):
 )
 async def list_runs(
     context: ContextOf,
-    user_id: Annotated[str | None, Query(alias="userId", max_length=100)] = None,
-    status: RunStatus | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    cursor: Annotated[str | None, Query(pattern=r"^[0-9]{1,15}-[0-9a-f]{24}$")] = None,
+    asked: Annotated[RunsQuery, Query()],
 ) -> RunsAnswer:
     """Runs, newest first; `userId` and `status` narrow them."""
+    older_than = _position(asked.cursor) if asked.cursor else None
     found = await context.runs.page(
-        limit + 1, user_id=user_id, status=status, older_than=_position(cursor) if cursor else None
+        asked.limit + 1, user_id=asked.user_id, status=asked.status, older_than=older_than
     )
-    page = found[:limit]
+    page = found[: asked.limit]
     return RunsAnswer(
-        runs=[RunOut.of(run) for run in page], next_cursor=_cursor(page[-1]) if len(found) > limit else None
+        runs=[RunOut.of(run) for run in page], next_cursor=_cursor(page[-1]) if len(found) > asked.limit else None
     )
 
 

@@ -34,7 +34,7 @@ def _score(value: object) -> float:
 
 
 Score = Annotated[float, BeforeValidator(_score), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
-VendorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+VendorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="which vendor")]
 Short = Annotated[str, Field(max_length=2_000)]
 
 
@@ -110,8 +110,13 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
 
 @router.patch("/{vendor_id}", summary="Change a vendor", responses=responses(*_BODY, "vendor_not_found"))
 async def change_vendor(vendor_id: VendorId, body: VendorChange, context: ContextOf) -> VendorOut:
-    """Change what is given; the record and its evidence stay."""
-    changes: dict[str, Any] = body.model_dump(exclude_none=True)
+    """Change what is given; the record and its evidence stay. `payTo: null` has the next payment pin it anew."""
+    changes: dict[str, Any] = body.model_dump(exclude_unset=True)
+    empty = [to_camel(name) for name, value in changes.items() if value is None and name != "pay_to"]
+    if empty or not changes:
+        errors = [FieldError(field=name, message="must not be null") for name in empty]
+        detail = "; ".join(f"{e.field}: {e.message}" for e in errors) or "name at least one field to change"
+        raise ProblemError("invalid_request", detail, errors)
     if "supported_gpu_types" in changes:
         changes["supported_gpu_types"] = tuple(changes["supported_gpu_types"])
     with _naming_the_field():

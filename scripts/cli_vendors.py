@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.options import JsonFlag, Price, PricePerHour, given
+from scripts.options import MOCK_ENDPOINT, JsonFlag, Price, PricePerHour, given
 from scripts.session import say, session
 
 __all__ = ["app"]
@@ -97,7 +97,7 @@ def remove(vendor: VendorId, json: JsonFlag = False) -> None:
 
 @app.command()
 def seed(
-    endpoint: Annotated[str, typer.Option(help="where the mock vendors are")] = "http://127.0.0.1:4001",
+    endpoint: Annotated[str, typer.Option(help="where the mock vendors are")] = MOCK_ENDPOINT,
     json: JsonFlag = False,
 ) -> None:
     """Register the mock vendors gpu_vendor_1 and gpu_vendor_2.

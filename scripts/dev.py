@@ -15,9 +15,12 @@ from agent.errors import ConfigurationError
 from agent.settings import Settings
 from scripts.client import Client, ClientError
 from scripts.seed import seed
-from scripts.servers import ROOT, ServerProcess, check_free
+from scripts.servers import ROOT, ServerProcess, check_free, hand_down
 
 __all__ = ["run_dev"]
+
+POLL_SECONDS: Final = "1"
+"""How often jobs are looked at unless the user says otherwise: mock jobs are over in seconds."""
 
 WATCHED: Final = ("api", "agent", "vendors", "x402")
 """Packages whose change restarts the API."""
@@ -37,6 +40,8 @@ def run_dev(
     """
     if missing := settings.missing():
         raise ConfigurationError(f"not set: {', '.join(missing)}")
+    if "poll_seconds" not in settings.model_fields_set:
+        hand_down("POLL_SECONDS", POLL_SECONDS)
     check_free(port)
     check_free(vendor_port)
     command = ["gpu_vendor_mock", "--port", str(vendor_port)]

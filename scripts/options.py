@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-__all__ = ["Budget", "JsonFlag", "Price", "PricePerHour", "RunArgument", "dollars", "given"]
+__all__ = ["MOCK_ENDPOINT", "Budget", "JsonFlag", "Price", "PricePerHour", "RunArgument", "dollars", "given"]
+
+MOCK_ENDPOINT: Final = "http://127.0.0.1:4001"
+"""Where `make vendor` and `make dev` serve the mock vendors."""
 
 
 def dollars(text: str) -> int:

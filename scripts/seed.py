@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from pydantic import JsonValue
 
 from agent.money import usd_json
@@ -11,10 +9,7 @@ from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.client import Client, Refused, Reply
 from scripts.shapes import Vendor
 
-__all__ = ["MOCK_ENDPOINT", "catalog", "seed"]
-
-MOCK_ENDPOINT: Final = "http://127.0.0.1:4001"
-"""Where `make vendor` and `make dev` serve the mock vendors."""
+__all__ = ["catalog", "seed"]
 
 
 def catalog(endpoint: str) -> list[dict[str, JsonValue]]:

@@ -16,7 +16,16 @@ from typing import Final, Self
 
 import httpx
 
-__all__ = ["ROOT", "ServerFailed", "ServerProcess", "api_server", "check_free", "clean", "vendor_server"]
+__all__ = [
+    "ROOT",
+    "ServerFailed",
+    "ServerProcess",
+    "api_server",
+    "check_free",
+    "clean",
+    "hand_down",
+    "vendor_server",
+]
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 """The checkout."""
@@ -176,6 +185,11 @@ def vendor_server(directory: Path, settings: Mapping[str, str]) -> ServerProcess
     """The mock vendors on a free port, with these settings and none of the user's."""
     command = ["gpu_vendor_mock", "--port", "0"]
     return ServerProcess("mock vendors", command, "/health", directory, clean(settings))
+
+
+def hand_down(name: str, value: str) -> None:
+    """Give a setting to the processes that this one starts with its own environment."""
+    os.environ[name] = value
 
 
 def check_free(port: int) -> None:

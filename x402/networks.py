@@ -29,6 +29,18 @@ class Asset:
     version: str = "2"
     decimals: int = 6
 
+    @property
+    def symbol(self) -> str:
+        """What people call it. Its EIP-712 name is it already, where it is not spelled out."""
+        return _SYMBOLS.get(self.name, self.name)
+
+
+_SYMBOLS: Final = {
+    "USD Coin": "USDC",
+    "Tether USD": "USDT",
+    "Tether America USD": "USAT",
+    "Bridged USDC": "USDC.e",
+}
 
 ASSETS: Final[tuple[Asset, ...]] = (
     Asset("eip155:8453", "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "USD Coin"),

@@ -40,7 +40,8 @@ def _translated() -> Iterator[None]:
         raise DuplicateId from exc
     except PyMongoError as exc:
         raise StoreUnavailable(
-            f"the database did not answer as it should ({type(exc).__name__}); nothing is lost, try again"
+            f"the database did not answer as it should ({type(exc).__name__}); nothing is lost: try again, and "
+            "if it stays away check MONGODB_URI and that the server can be reached"
         ) from exc
 
 

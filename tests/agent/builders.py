@@ -56,6 +56,7 @@ def an_authorization(amount: int = 1_400_000, valid_before: int = 1_800_000_000)
         amount=amount,
         network="eip155:84532",
         asset="0x" + "33" * 20,
+        currency="USDC",
         nonce="0x" + "44" * 32,
         valid_before=valid_before,
         signed_at=NOW,

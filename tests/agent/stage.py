@@ -171,7 +171,7 @@ async def a_stage(
     transport = InProcess(app)
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, reaper)))
     database = WatchedDatabase(EmbeddedDatabase(), reaper)
-    our_settings = Settings.model_validate({"x402_private_key": KEY, **(settings or {})})
+    our_settings = Settings.model_validate(settings or {})
     services = Services(
         settings=our_settings,
         world=world,

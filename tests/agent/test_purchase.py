@@ -183,23 +183,26 @@ async def test_an_authorization_that_was_not_stored_in_time_is_not_taken_for_unp
 
 
 SIGNED = an_authorization()
-RECEIPT = Receipt(True, "0xabc", SIGNED.network, SIGNED.payer, SIGNED.amount)
+TRANSACTION = "0x" + "ab" * 32
+RECEIPT = Receipt(True, TRANSACTION, SIGNED.network, SIGNED.payer, SIGNED.amount)
 
 
 @pytest.mark.parametrize(
     ("receipt", "proven"),
     [
-        (RECEIPT, "0xabc"),
-        (replace(RECEIPT, payer=None, amount=None), "0xabc"),
-        (replace(RECEIPT, payer=SIGNED.payer.upper().replace("0X", "0x")), "0xabc"),
+        (RECEIPT, TRANSACTION),
+        (replace(RECEIPT, payer=None, amount=None), TRANSACTION),
+        (replace(RECEIPT, payer=SIGNED.payer.upper().replace("0X", "0x")), TRANSACTION),
         (replace(RECEIPT, network="eip155:8453"), None),
         (replace(RECEIPT, payer="0x" + "77" * 20), None),
         (replace(RECEIPT, amount=SIGNED.amount - 1), None),
+        (replace(RECEIPT, transaction="pending"), None),
+        (replace(RECEIPT, transaction=""), None),
         (None, None),
     ],
 )
 def test_a_receipt_proves_only_the_payment_it_can_be_of(receipt: Receipt | None, proven: str | None) -> None:
-    """Same network, same payer and amount where it names them."""
+    """Same network, same payer and amount where it names them, and a transaction that is one."""
     assert booking.proof(receipt, SIGNED) == proven
 
 

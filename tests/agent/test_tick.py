@@ -110,7 +110,7 @@ async def test_an_unknown_run_is_not_found() -> None:
 
 
 async def test_two_ticks_do_not_meet() -> None:
-    """The second is told how long the lease may last; when it is over it may go on."""
+    """The second is told to look again soon; when the lease is over it may go on."""
     stage = await a_stage()
     run = await stage.start()
     lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=12.5))
@@ -119,7 +119,7 @@ async def test_two_ticks_do_not_meet() -> None:
     with pytest.raises(RunBusy) as busy:
         await stage.tick(run)
 
-    assert busy.value.retry_after == 13
+    assert busy.value.retry_after == 5
     stage.clock.pass_(13)
     assert (await stage.tick(run)).message == "Job started"
 

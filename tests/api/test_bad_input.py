@@ -205,7 +205,7 @@ async def test_a_run_being_ticked_is_busy() -> None:
     answer = await api.post("/api/agent-tick", {"runId": run["_id"]})
 
     assert (answer.status_code, answer.json()["code"]) == (409, "run_busy")
-    assert answer.headers["retry-after"] == "30"
+    assert answer.headers["retry-after"] == "5"
 
 
 async def test_unknown_routes_and_methods_are_problems_too() -> None:
