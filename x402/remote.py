@@ -1,4 +1,7 @@
-"""A facilitator over HTTP: `POST /verify`, `POST /settle`, `GET /supported` (x402 spec v2 section 7)."""
+"""A facilitator over HTTP: `POST /verify`, `POST /settle`, `GET /supported` (x402 spec v2 section 7).
+
+For sellers of ours that do not settle themselves; the mock vendors do.
+"""
 
 from __future__ import annotations
 

@@ -51,6 +51,24 @@ def test_a_deployed_process_names_what_it_misses(monkeypatch: pytest.MonkeyPatch
         settings.vendor_secret("GPU_VENDOR_SECRET")
 
 
+def test_a_wallet_with_money_is_not_open_to_everyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On any machine: a key of one's own needs a token for the API as well."""
+    monkeypatch.setenv("X402_PRIVATE_KEY", KEY)
+    assert load_settings().missing() == ["API_TOKEN"]
+
+    monkeypatch.setenv("API_TOKEN", "token")
+    assert load_settings().missing() == []
+
+
+@pytest.mark.parametrize("networks", ["base-sepolia", "eip155:x", " , ", "solana:1"])
+def test_networks_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, networks: str) -> None:
+    """At once, and not at the first payment."""
+    monkeypatch.setenv("X402_NETWORKS", networks)
+
+    with pytest.raises(ConfigurationError, match="X402_NETWORKS: must be CAIP-2 ids"):
+        load_settings()
+
+
 def test_the_fireworks_planner_needs_its_key_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Falling back in silence would be another planner than was asked for."""
     monkeypatch.setenv("PLANNER_MODE", "fireworks")

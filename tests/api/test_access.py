@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import httpx
 import pytest
 
@@ -123,13 +125,15 @@ async def test_health_and_metrics_tell_a_monitor_what_is_there() -> None:
 
 
 async def test_by_default_a_context_wires_itself_for_the_loop_it_is_used_in(
-    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """As a process started with nothing set does."""
+    """As a process started with nothing set does, and says what it makes do with."""
     context = Context()
 
-    services = context.services()
+    with caplog.at_level(logging.WARNING):
+        services = context.services()
 
+    assert "X402_PRIVATE_KEY is not set: paying with a throw-away key that holds no money" in caplog.messages
     assert services is context.services()
     assert context.database.embedded
     await context.close()

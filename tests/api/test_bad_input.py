@@ -55,6 +55,11 @@ async def refused(api: Api, body: object, status: int, code: str, **headers: str
         ({"vendorIds": ["a b"]}, "vendorIds.0"),
         ({"deadline": "soon"}, "deadline"),
         ({"deadline": "2026-12-01T12:00:00"}, "deadline"),
+        ({"deadline": "2026-11-21T08:00:00Z"}, "deadline"),
+        ({"deadline": "9999-12-31T23:59:59-14:00"}, "deadline"),
+        ({"deadline": "0001-01-01T00:00:00+14:00"}, "deadline"),
+        ({"deadline": 1_800_000_000}, "deadline"),
+        ({"goal": "turned \u202e around"}, "goal"),
         ({"priceTolerance": 0.6}, "priceTolerance"),
         ({"priceTolerance": -0.1}, "priceTolerance"),
         ({"priceTolerance": "0.1"}, "priceTolerance"),
@@ -68,6 +73,17 @@ async def test_a_field_out_of_bounds_is_named(change: dict[str, object], field: 
     errors = problem["errors"]
     assert isinstance(errors, list)
     assert field in [error["field"] for error in errors]
+
+
+@pytest.mark.parametrize(
+    "goal",
+    ["line one\r\nline two", "no\u00a0break", "\U0001f469\u200d\U0001f4bb trains", "naïve Übung 訓練", "a\tb"],
+)
+async def test_ordinary_text_is_taken(goal: str) -> None:
+    """As people paste it: Windows line ends, no-break spaces, joined emoji, any script."""
+    run = await (await an_api()).started(goal=goal)
+
+    assert run["goal"] == goal.replace("\r\n", "\n")
 
 
 @pytest.mark.parametrize("missing", ["userId", "goal", "budgetTotal"])
@@ -165,6 +181,7 @@ async def test_a_run_id_is_malformed_or_unknown(path: str) -> None:
         ({"runId": "0" * 24, "limit": "0"}, 422, "invalid_request"),
         ({"runId": "0" * 24, "limit": "501"}, 422, "invalid_request"),
         ({"runId": "0" * 24, "before": "x"}, 422, "invalid_request"),
+        ({"runId": "0" * 24, "page": "2"}, 422, "invalid_request"),
     ],
 )
 async def test_a_status_cannot_be_asked_for_anything(params: dict[str, str], status: int, code: str) -> None:

@@ -37,7 +37,23 @@ def test_every_route_has_a_summary_a_description_and_its_errors() -> None:
         assert "503" in errors, name
         for status, answer in errors.items():
             assert "`" in answer["description"], f"{name} {status}"
-            assert "application/problem+json" in answer["content"], f"{name} {status}"
+            assert list(answer["content"]) == ["application/problem+json"], f"{name} {status}"
+            media = answer["content"]["application/problem+json"]
+            assert {"code", "detail", "status"} <= set(media["schema"]["properties"])
+            for code, example in media["examples"].items():
+                assert (example["value"]["code"], example["value"]["status"]) == (code, int(status))
+
+
+def test_every_parameter_is_described() -> None:
+    """In paths, queries and headers."""
+    silent = [
+        f"{name} {parameter['name']}"
+        for name, operation in OPERATIONS
+        for parameter in operation.get("parameters", ())
+        if not parameter.get("description") and not parameter["schema"].get("description")
+    ]
+
+    assert silent == []
 
 
 def test_requests_have_examples() -> None:

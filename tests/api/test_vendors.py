@@ -89,6 +89,15 @@ async def test_a_vendor_that_must_not_be_used_is_refused(change: dict[str, objec
     assert len((await api.http.get("/api/vendors")).json()["vendors"]) == 2
 
 
+async def test_a_payee_can_be_unpinned() -> None:
+    """By an operator, who then trusts the next one that the vendor names."""
+    api = await an_api()
+
+    changed = await api.http.patch("/api/vendors/gpu_vendor_1", json={"payTo": None})
+
+    assert (changed.status_code, changed.json()["payTo"]) == (200, None)
+
+
 async def refused_change(api: Api, vendor_id: str, body: object) -> tuple[int, str]:
     answer = await api.http.patch(f"/api/vendors/{vendor_id}", json=body)
     return answer.status_code, answer.json()["code"]
@@ -100,6 +109,8 @@ async def test_a_change_has_the_same_bounds() -> None:
 
     assert await refused_change(api, "gpu_vendor_1", {"endpoint": "http://10.0.0.1"}) == (422, "invalid_request")
     assert await refused_change(api, "gpu_vendor_1", {"vendorId": "other"}) == (422, "invalid_request")
+    assert await refused_change(api, "gpu_vendor_1", {}) == (422, "invalid_request")
+    assert await refused_change(api, "gpu_vendor_1", {"name": None}) == (422, "invalid_request")
     assert await refused_change(api, "nobody", {"name": "Nobody"}) == (404, "vendor_not_found")
     taken = await api.post("/api/vendors", {**NEW, "vendorId": "gpu_vendor_1"})
     assert (taken.status_code, taken.json()["code"]) == (409, "vendor_exists")

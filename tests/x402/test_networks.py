@@ -72,3 +72,8 @@ def test_odd_ids_have_no_chain(network: str) -> None:
     """Only `eip155:` and a plain number name an EVM chain (CAIP-2)."""
     assert chain_id(network) is None
     assert to_caip2(network, 2) is None
+
+
+def test_a_token_is_called_by_its_symbol() -> None:
+    """A payment in Tether must not be shown as one in USDC."""
+    assert {"USDC", "USDC.e", "USDT", "USAT", "USDT0", "USD₮0"} == {token.symbol for token in ASSETS}
