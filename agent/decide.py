@@ -30,7 +30,7 @@ PLAN_SHARE: Final = 0.5
 PLAN_GRACE: Final = 1.0
 """Seconds beyond its share after which a planner that does not keep to it is cut off."""
 
-BUYING_SECONDS: Final = 2.0
+BUYING_SECONDS: Final = 4.0
 """With less than this left nothing is bought; the next tick plans again."""
 
 

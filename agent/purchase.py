@@ -46,6 +46,9 @@ RESEND_SECONDS: Final = 15.0
 CALL_SECONDS: Final = 20.0
 """Most seconds that a vendor may take for one answer."""
 
+LEAST_SECONDS: Final = 1.0
+"""With less than this left a vendor is not asked: it would be blamed for our haste."""
+
 
 async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float, deadline: Deadline) -> ObjectId:
     """Quote, reserve and pay for one job at `vendor`; what cannot be finished now is left to `advance`.
@@ -96,7 +99,7 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
     elif reservation.authorization is None and desk.draft.ending is not None:
         why = "the run ended before anything was signed"
         desk.draft = booking.given_up(desk.draft, job_id, "run_ended", why, now, vendor_fault=False)
-    elif reservation.held is None:
+    elif reservation.held is None and deadline.remaining() >= LEAST_SECONDS:
         await _exchange(desk, services, job_id, deadline)
     else:
         return
@@ -106,7 +109,10 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
 async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
     """Send the order: unpaid first where nothing is signed, with the stored bytes where something is."""
     job, reservation = desk.draft.jobs[job_id], desk.draft.reservations[job_id]
-    vendor = await services.vendors.find(job.vendor_id)
+    try:
+        vendor = await services.vendors.find(job.vendor_id)
+    except InvalidVendor:
+        vendor = None
     if vendor is None:
         _vendor_gone(desk, services, job_id)
         return
@@ -175,8 +181,8 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
 
 
 def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
-    """The vendor was removed from the registry meanwhile: nothing more is sent to it."""
-    why = "the vendor was removed from the registry"
+    """The vendor was removed from the registry, or spoiled there, meanwhile: nothing more is sent to it."""
+    why = "the vendor is not in the registry any more, or must not be used as it stands there"
     if desk.draft.reservations[job_id].authorization is not None:
         desk.draft = booking.withheld(desk.draft, job_id, why)
         return

@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     gpu_vendor_secret: SecretStr | None = None
     api_token: SecretStr | None = None
     cron_secret: SecretStr | None = None
-    tick_deadline_seconds: float = Field(25, ge=5, le=280)
+    tick_deadline_seconds: float = Field(25, ge=10, le=280)
     poll_seconds: float = Field(15, ge=0.05, le=3_600)
     stall_seconds: float = Field(900, ge=1, le=86_400)
     purser_url: str = "http://127.0.0.1:3000"

@@ -94,6 +94,32 @@ async def test_a_vendor_struck_off_before_it_was_asked_gets_nothing() -> None:
     assert await first_failure(stage, run) == ("vendor_removed", 0)
 
 
+async def test_a_vendor_spoiled_in_the_registry_gets_nothing_either() -> None:
+    """As if it were not there: no fault of ours, no end of the run."""
+    stage, run = await reserved_and_forgotten()
+    vendors = stage.database.collection("vendors")
+    await vendors.update({"_id": "gpu_vendor_1"}, {"$set": {"endpoint": "ftp://elsewhere"}})
+
+    ended = await stage.finish(run)
+
+    assert await first_failure(stage, run) == ("vendor_removed", 0)
+    assert (ended.status, ended.faults) == ("completed", 0)
+
+
+async def test_with_no_time_left_the_order_is_left_to_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The vendor is not blamed for our haste."""
+    stage, run = await reserved_and_forgotten()
+    monkeypatch.setattr("agent.purchase.LEAST_SECONDS", 1_000.0)
+    await stage.tick(run)
+    assert (await stage.journal())["payments"] == []
+
+    monkeypatch.undo()
+    ended = await stage.finish(run)
+
+    assert (ended.status, ended.budget_spent) == ("completed", 1_400_000)
+    assert await failures_of(stage, "gpu_vendor_1") == 0
+
+
 async def test_a_payee_that_somebody_else_pinned_meanwhile_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     """The offer names another one: nothing is signed."""
     stage = await a_stage(pinned=False)

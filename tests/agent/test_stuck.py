@@ -170,7 +170,7 @@ async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
 
 async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named as failed; the others are ticked."""
-    stage = await a_stage(settings={"tick_deadline_seconds": 5})
+    stage = await a_stage(settings={"tick_deadline_seconds": 10})
     bad, good = await stage.start(), await stage.start()
 
     async def picky(services: Services, run_id: ObjectId) -> TickResult:
@@ -187,7 +187,7 @@ async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPat
 
 async def test_a_cancelled_run_with_open_money_is_due_when_it_says_so() -> None:
     """Not again and again within one round: the vendor would be sent the payment each time."""
-    stage = await a_stage("gpu_vendor_1:drop_before_payment", settings={"tick_deadline_seconds": 5})
+    stage = await a_stage("gpu_vendor_1:drop_before_payment", settings={"tick_deadline_seconds": 10})
     run = await stage.start()
     await stage.tick(run)
     await runs.cancel(stage.services, run.id)
@@ -213,7 +213,7 @@ async def test_the_last_words_of_a_run_are_told_by_the_next_round() -> None:
     effects = len(reaper.log)
     for number in range(effects - 5, effects + 1):
         reaper = Reaper()
-        stage = await a_stage(reaper=reaper, settings={"tick_deadline_seconds": 5})
+        stage = await a_stage(reaper=reaper, settings={"tick_deadline_seconds": 10})
         run = await stage.start()
         reaper.kill_at(number, after=False)
         try:

@@ -503,7 +503,7 @@ async def test_cancelling_while_a_tick_is_at_it_is_noted() -> None:
 
 async def test_due_runs_are_ticked_together_and_not_twice() -> None:
     """The longest waiting first, each as long as it is due, busy ones passed over."""
-    stage = await a_stage(settings={"tick_deadline_seconds": 5})
+    stage = await a_stage(settings={"tick_deadline_seconds": 10})
     due = [await stage.start() for _ in range(10)]
     lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=10))
     await stage.services.runs.claim(due[0].id, lease, stage.clock.now)

@@ -35,7 +35,7 @@ async def test_the_cron_needs_its_own_secret_and_is_shut_without_one() -> None:
     shut = await an_api()
     assert (await shut.http.get("/api/cron-tick", headers={"Authorization": "Bearer "})).status_code == 401
 
-    api = await an_api(api_token="token-1", cron_secret="cron-1", tick_deadline_seconds=5)
+    api = await an_api(api_token="token-1", cron_secret="cron-1", tick_deadline_seconds=10)
     await api.post(
         "/api/agent-start",
         {"userId": "u1", "goal": "goal", "budgetTotal": 5},
