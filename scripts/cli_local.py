@@ -76,6 +76,4 @@ def dev(
             else:
                 say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
 
-        if not json:
-            say(*(said(f"note: {notice}", "yellow") for notice in settings.notices()))
         run_dev(settings, port, vendor_port, up, log=not json)
