@@ -105,8 +105,11 @@ def test_dev_says_what_it_makes_do_with(copy: Path) -> None:
         said = [line(process)]
         while said[-1] and not said[-1].startswith("API at "):
             said.append(line(process))
+        process.terminate()
+        assert process.stderr is not None
+        log = process.stderr.read()
 
-    notices = [text.split()[0] for text in said if " is not set: " in text]
+    notices = [text.split()[0] for text in log.splitlines() if " is not set: " in text]
     assert notices == ["MONGODB_URI", "X402_PRIVATE_KEY", "GPU_VENDOR_SECRET", "API_TOKEN"]
     assert f"http://127.0.0.1:{ports[0]}/docs" in said[-1]
 
