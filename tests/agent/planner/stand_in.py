@@ -67,16 +67,35 @@ class StandIn:
         self.replies: deque[Reply] = deque()
         self.asked: list[Asked] = []
         self.url = ""
+        self._open: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Read one request, answer it, close."""
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        self._open.add(task)
+        try:
+            await self._one(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self._open.discard(task)
+
+    async def hang_up(self) -> None:
+        """End the connections that are open still: before Python 3.12 closing a server does not wait for them."""
+        tasks = tuple(self._open)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:-2])}
             body = await reader.readexactly(int(headers["content-length"]))
             self.asked.append(Asked(head[0].split(" ")[1], headers, Body.model_validate_json(body)))
             await _answer(self.replies.popleft(), reader, writer)
-        writer.close()
 
 
 async def _answer(reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,7 +125,10 @@ async def stand_in() -> AsyncIterator[StandIn]:
     host, port = server.sockets[0].getsockname()[:2]
     served.url = f"http://{host}:{port}/inference"
     async with server:
-        yield served
+        try:
+            yield served
+        finally:
+            await served.hang_up()
 
 
 def completion(content: str, *, tokens: tuple[int, int] = (1_000, 50), finish_reason: str = "stop") -> Reply:
