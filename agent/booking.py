@@ -18,7 +18,7 @@ from agent.money import usd_text
 from vendors.models import Rejected, Submitted
 from x402.wire import Receipt
 
-__all__ = ["accepted", "authorized", "expired", "given_up", "proof", "rejected", "reserved", "unclear", "withheld"]
+__all__ = ["accepted", "authorized", "expired", "given_up", "proof", "rejected", "reserved", "unclear"]
 
 _TRANSACTION: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 """An id on an EVM chain; only those networks are paid on."""
@@ -91,11 +91,6 @@ def unclear(run: Run, job_id: str, why: str, receipt: Receipt | None, now: datet
     return observe(
         run, now, "error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job)
     )
-
-
-def withheld(run: Run, job_id: str, why: str) -> Run:
-    """An authorization is out and is not sent again: nothing changes before it expires."""
-    return ledger.hold(run, job_id, why)
 
 
 def given_up(run: Run, job_id: str, code: str, why: str, now: datetime, *, vendor_fault: bool) -> Run:

@@ -137,14 +137,13 @@ class SignedAuthorization(Document):
 
 
 class Reservation(Document):
-    """Money set aside for one job. `amount` is the most that it may cost, `price` what was quoted.
+    """Money set aside for one job. `amount` is the most that it may cost.
 
     Of an authorization that is out, `held` says why it is not sent again, `unclear` why the last answer to it
     was none, and `transaction` is the settlement that a vendor showed before its answer broke.
     """
 
     amount: int
-    price: int
     vendor_id: str
     template_id: str
     created_at: datetime

@@ -15,7 +15,7 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent import booking
+from agent import booking, ledger
 from agent.deadline import Deadline
 from agent.errors import ConfigurationError
 from agent.jobs import fail
@@ -75,7 +75,6 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
     now = services.world.now()
     reservation = Reservation(
         amount=_most(desk.draft, job, quote),
-        price=quote.price,
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
         created_at=now,
@@ -184,7 +183,7 @@ def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
     """The vendor was removed from the registry, or spoiled there, meanwhile: nothing more is sent to it."""
     why = "the vendor is not in the registry any more, or must not be used as it stands there"
     if desk.draft.reservations[job_id].authorization is not None:
-        desk.draft = booking.withheld(desk.draft, job_id, why)
+        desk.draft = ledger.hold(desk.draft, job_id, why)
         return
     now = services.world.now()
     desk.draft = booking.given_up(desk.draft, job_id, "vendor_removed", why, now, vendor_fault=False)

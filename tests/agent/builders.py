@@ -43,7 +43,7 @@ def a_job(run: Run, **fields: object) -> Job:
 
 def a_reservation(amount: int = 1_400_000) -> Reservation:
     """Money set aside, nothing signed."""
-    return Reservation(amount=amount, price=amount, vendor_id="gpu_vendor_1", template_id="t", created_at=NOW)
+    return Reservation(amount=amount, vendor_id="gpu_vendor_1", template_id="t", created_at=NOW)
 
 
 def an_authorization(amount: int = 1_400_000, valid_before: int = 1_800_000_000) -> SignedAuthorization:
