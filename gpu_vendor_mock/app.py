@@ -53,13 +53,15 @@ def create_app(
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     new_id: Callable[[], str] = lambda: secrets.token_hex(8),
     facilitator: Facilitator | None = None,
+    journal: Journal | None = None,
 ) -> Starlette:
     """The vendors of `settings` as an ASGI app. It keeps everything in memory, and must run in one event loop.
 
     `clock` gives Unix seconds, `sleep` is what the fault `slow` waits with, `new_id` names quotes and jobs.
     Without a `facilitator`, payments are settled offline against a ledger of nonces; every payer has enough.
+    `journal` is written to, for one who wants to read along in this process.
     """
-    journal = Journal()
+    journal = Journal() if journal is None else journal
     jobs = Jobs(settings, clock, new_id)
     till = Till(facilitator or OfflineFacilitator(MemoryLedger(), clock))
     shop = Shop(settings, jobs, till, journal, clock, new_id)
