@@ -1,24 +1,40 @@
 """Processes that die: every effect of a tick is numbered, and the n-th can be the last thing that happens.
 
-An effect is a write to the store or a request to a vendor. Killed before it, it never happens; killed after it, it
-has happened and nobody in the process knows. What lives on is the database, the vendors and the clock.
+An effect is whatever crosses from the process to the world: a read or a write of the store, a request to a vendor
+with its answer, a question to the planner. Killed before it, it never happens. Killed after it, it has happened,
+and nobody in the process knows: a request's answer is lost with the process. (Killed once the answer is seen is
+killed before the next effect, so that has no number of its own.) What lives on is the database, the vendors and
+the clock.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx
 
+from agent.planner import Plan, Planner
+from agent.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
+from x402.wire import PAYMENT_HEADERS
+
+__all__ = ["Killed", "Reaper", "WatchedDatabase", "WatchedPlanner", "WatchedTransport", "Watcher"]
 
 T = TypeVar("T")
 
 
 class Killed(BaseException):
     """The process is gone. Not an `Exception`: nothing in the process may catch it."""
+
+
+class Watcher(Protocol):
+    """Decides what becomes of each effect: it may delay it, let it fail, lose its answer, or end the process."""
+
+    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        """Let the effect happen, or not. Names read like `update runs`, `POST /submit-job`, `plan`."""
+        ...
 
 
 class Reaper:
@@ -28,18 +44,22 @@ class Reaper:
         """Kills nobody until told to."""
         self.count = 0
         self.log: list[str] = []
-        self.at: int | None = None
+        self.at: int | str | None = None
         self.after = False
+        self.killed: str | None = None
+        """Where it last killed: number and name of the effect."""
 
-    def kill_at(self, number: int | None, *, after: bool) -> None:
-        """From now on count anew and kill at that effect, before or after it."""
-        self.count, self.at, self.after = 0, number, after
+    def kill_at(self, which: int | str | None, *, after: bool) -> None:
+        """From now on count anew and kill at that effect, before or after it: the n-th, or each of that name."""
+        self.count, self.at, self.after = 0, which, after
 
     async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
         """Let the effect happen, or not."""
         self.count += 1
         self.log.append(name)
-        mine = self.count == self.at
+        mine = self.at in (self.count, name)
+        if mine:
+            self.killed = f"{'after' if self.after else 'before'} effect {self.count}, {name}"
         if mine and not self.after:
             raise Killed
         await asyncio.sleep(0)  # others get their turn, as they would on a real wire
@@ -51,18 +71,18 @@ class Reaper:
 
 
 class WatchedDatabase:
-    """A database whose writes are effects."""
+    """A database whose reads and writes are effects."""
 
     embedded = True
 
-    def __init__(self, inner: Database, reaper: Reaper) -> None:
+    def __init__(self, inner: Database, watcher: Watcher) -> None:
         """Everything goes on to `inner`."""
         self._inner = inner
-        self._reaper = reaper
+        self._watcher = watcher
 
     def collection(self, name: str) -> Collection:
         """The collection, watched."""
-        return _Watched(self._inner.collection(name), name, self._reaper)
+        return _Watched(self._inner.collection(name), name, self._watcher)
 
     async def ping(self) -> None:
         """As the inner one."""
@@ -74,50 +94,64 @@ class WatchedDatabase:
 
 
 class _Watched:
-    def __init__(self, inner: Collection, name: str, reaper: Reaper) -> None:
+    def __init__(self, inner: Collection, name: str, watcher: Watcher) -> None:
         self._inner = inner
         self._name = name
-        self._reaper = reaper
+        self._watcher = watcher
 
     async def find_one(self, where: Mapping[str, Any]) -> Bson | None:
-        return await self._inner.find_one(where)
+        return await self._watcher.watch(f"find_one {self._name}", lambda: self._inner.find_one(where))
 
     async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]:
-        return await self._inner.find(where, sort, limit)
+        return await self._watcher.watch(f"find {self._name}", lambda: self._inner.find(where, sort, limit))
 
     async def count(self, where: Mapping[str, Any]) -> int:
-        return await self._inner.count(where)
+        return await self._watcher.watch(f"count {self._name}", lambda: self._inner.count(where))
 
     async def insert(self, document: Bson) -> None:
-        await self._reaper.watch(f"insert {self._name}", lambda: self._inner.insert(document))
+        await self._watcher.watch(f"insert {self._name}", lambda: self._inner.insert(document))
 
     async def insert_new(self, documents: Sequence[Bson]) -> None:
-        await self._reaper.watch(f"insert {self._name}", lambda: self._inner.insert_new(documents))
+        await self._watcher.watch(f"insert_new {self._name}", lambda: self._inner.insert_new(documents))
 
     async def update(self, where: Mapping[str, Any], change: Mapping[str, Any]) -> Bson | None:
-        return await self._reaper.watch(f"update {self._name}", lambda: self._inner.update(where, change))
+        return await self._watcher.watch(f"update {self._name}", lambda: self._inner.update(where, change))
 
     async def replace(self, where: Mapping[str, Any], document: Bson, *, upsert: bool) -> bool:
-        return await self._reaper.watch(
+        return await self._watcher.watch(
             f"replace {self._name}", lambda: self._inner.replace(where, document, upsert=upsert)
         )
 
     async def delete(self, where: Mapping[str, Any]) -> bool:
-        return await self._reaper.watch(f"delete {self._name}", lambda: self._inner.delete(where))
+        return await self._watcher.watch(f"delete {self._name}", lambda: self._inner.delete(where))
 
     async def ensure_index(self, keys: Keys) -> None:
         await self._inner.ensure_index(keys)
 
 
 class WatchedTransport(httpx.AsyncBaseTransport):
-    """A transport whose requests are effects."""
+    """A transport whose requests, each with its answer, are effects."""
 
-    def __init__(self, inner: httpx.AsyncBaseTransport, reaper: Reaper) -> None:
+    def __init__(self, inner: httpx.AsyncBaseTransport, watcher: Watcher) -> None:
         """Everything goes on to `inner`."""
         self._inner = inner
-        self._reaper = reaper
+        self._watcher = watcher
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it, or die."""
-        name = f"{request.method} {request.url.path}"
-        return await self._reaper.watch(name, lambda: self._inner.handle_async_request(request))
+        """Send it, or die. One that carries a payment is named so."""
+        paid = any(name in request.headers for name in PAYMENT_HEADERS.values())
+        name = f"{request.method} {request.url.path}{' paid' if paid else ''}"
+        return await self._watcher.watch(name, lambda: self._inner.handle_async_request(request))
+
+
+class WatchedPlanner:
+    """A planner that is an effect to ask."""
+
+    def __init__(self, inner: Planner, watcher: Watcher) -> None:
+        """Every question goes on to `inner`."""
+        self._inner = inner
+        self._watcher = watcher
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
+        """Ask, or die."""
+        return await self._watcher.watch("plan", lambda: self._inner.plan(context, timeout))

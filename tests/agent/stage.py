@@ -21,7 +21,7 @@ from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.services import Services
-from agent.settings import MOCK_SECRET, Settings
+from agent.settings import Settings
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
@@ -33,11 +33,13 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.dropping import ConnectionDropped
 from gpu_vendor_mock.faults import parse_faults
+from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
-from tests.agent.killing import Reaper, WatchedDatabase, WatchedTransport
+from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher
 from vendors.client import VendorClient
 from vendors.models import Vendor
 from x402.client import BoundedTransport
+from x402.offline import MemoryLedger, OfflineFacilitator
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 """A published test key: never fund it."""
@@ -86,8 +88,12 @@ class Stage:
     services: Services
     clock: Clock
     transport: InProcess
-    vendor_http: httpx.AsyncClient
+    record: Journal
+    """What really happened at the vendors."""
+    chain: MemoryLedger
+    """What really moved, by the facilitator's word."""
     database: Database = field(repr=False)
+    """The store as a test reaches into it: nothing here is an effect of the core."""
 
     async def start(self, budget: int = 5_000_000, constraints: dict[str, object] | None = None) -> Run:
         """A new run."""
@@ -114,32 +120,34 @@ class Stage:
 
     async def check(self, run: Run) -> None:
         """What holds at any time: the books balance, the chain verifies, no more moved than we have booked."""
-        run = await self.services.runs.get(run.id)
+        run = await self.stored(run)
         assert run.budget_total == run.budget_remaining + run.budget_reserved + run.budget_spent
         entries = [public_observation(each) for each in await self.trail(run)]
         assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
-        moved = sum(each["amount"] for each in (await self.journal())["settlements"])
+        moved = sum(each.amount for each in self.record.settlements)
         assert moved <= run.budget_spent + run.budget_reserved
         assert run.budget_spent + run.budget_reserved <= run.budget_total
 
     async def journal(self) -> dict[str, list[dict[str, Any]]]:
-        """The vendors' own record: what really happened."""
-        answer = await self.vendor_http.get("/journal")
-        found: dict[str, list[dict[str, Any]]] = answer.json()
+        """The vendors' own record as they show it."""
+        found: dict[str, list[dict[str, Any]]] = self.record.as_json()
         return found
+
+    async def stored(self, run: Run) -> Run:
+        """The run as it is in the store."""
+        return await RunStore(self.database).get(run.id)
 
     async def trail(self, run: Run) -> list[Observation]:
         """The run's whole audit trail."""
-        run = await self.services.runs.get(run.id)
-        return await self.services.runs.observations(run, 10_000)
+        return await RunStore(self.database).observations(await self.stored(run), 10_000)
 
     async def jobs(self, run: Run) -> list[Job]:
         """The run's jobs."""
-        return await self.services.runs.jobs(await self.services.runs.get(run.id))
+        return await RunStore(self.database).jobs(await self.stored(run))
 
     async def payments(self, run: Run) -> list[Payment]:
         """The run's payments."""
-        return await self.services.runs.payments(await self.services.runs.get(run.id))
+        return await RunStore(self.database).payments(await self.stored(run))
 
 
 async def a_stage(
@@ -149,17 +157,20 @@ async def a_stage(
     planner: Planner | None = None,
     pinned: bool = True,
     epoch_seconds: float = 10,
-    reaper: Reaper | None = None,
+    watcher: Watcher | None = None,
     settings: dict[str, object] | None = None,
 ) -> Stage:
-    """A stage with these vendors registered, failing as `faults` says, where `reaper` may kill."""
-    reaper = reaper or Reaper()
+    """A stage with these vendors registered, failing as `faults` says; `watcher` sees each effect of the core."""
+    watcher = watcher or Reaper()
     clock = Clock()
     ids = count(1)
+    journal, chain = Journal(), MemoryLedger()
     app = create_app(
         VendorSettings(faults=parse_faults(faults), mock_vendors=vendors, epoch_seconds=epoch_seconds),
         clock=clock.unix,
         new_id=lambda: f"{next(ids):016x}",
+        facilitator=OfflineFacilitator(chain, clock.unix),
+        journal=journal,
     )
     run_ids, tokens = count(1), count(1)
     world = World(
@@ -169,24 +180,24 @@ async def a_stage(
         new_token=lambda: f"tick-{next(tokens)}",
     )
     transport = InProcess(app)
-    http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, reaper)))
-    database = WatchedDatabase(EmbeddedDatabase(), reaper)
+    http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, watcher)))
+    database = EmbeddedDatabase()
+    watched = WatchedDatabase(database, watcher)
     our_settings = Settings.model_validate(settings or {})
     services = Services(
         settings=our_settings,
         world=world,
-        runs=RunStore(database),
-        vendors=VendorStore(database),
+        runs=RunStore(watched),
+        vendors=VendorStore(watched),
         http=http,
         client=VendorClient(http, our_settings.vendor_secret),
-        planner=planner or StubPlanner(),
+        planner=WatchedPlanner(planner or StubPlanner(), watcher),
         wallet=Wallet(KEY),
     )
+    registry = VendorStore(database)
     for persona in vendors:
-        await services.vendors.add(_registered(persona, pinned=pinned))
-    headers = {"Authorization": f"Bearer {MOCK_SECRET}"}
-    vendor_http = httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers)
-    return Stage(services, clock, transport, vendor_http, database)
+        await registry.add(_registered(persona, pinned=pinned))
+    return Stage(services, clock, transport, journal, chain, database)
 
 
 def _registered(persona: Persona, *, pinned: bool) -> Vendor:

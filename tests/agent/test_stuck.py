@@ -208,12 +208,14 @@ async def last_words(stage: Stage, run: Run) -> tuple[int, int]:
 async def test_the_last_words_of_a_run_are_told_by_the_next_round() -> None:
     """Killed between the end and the telling, at each effect: the vendor's record and the trail are completed."""
     reaper = Reaper()
-    stage = await a_stage(reaper=reaper)
-    await stage.finish(await stage.start())
-    effects = len(reaper.log)
-    for number in range(effects - 5, effects + 1):
+    stage = await a_stage(watcher=reaper)
+    run = await stage.start()
+    reaper.kill_at(None, after=False)
+    await stage.finish(run)
+    effects = reaper.count
+    for number in range(effects - 8, effects + 1):
         reaper = Reaper()
-        stage = await a_stage(reaper=reaper, settings={"tick_deadline_seconds": 10})
+        stage = await a_stage(watcher=reaper, settings={"tick_deadline_seconds": 10})
         run = await stage.start()
         reaper.kill_at(number, after=False)
         try:
