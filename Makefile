@@ -2,13 +2,16 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PEERS := .venv-peers/.installed
+NODE_PEERS := tests/interop/node/node_modules/.package-lock.json
 
-.PHONY: help install demo dev vendor test lint types unit unit-newest picture lock clean
+.PHONY: help install demo dev vendor test interop lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
 	@echo "make test     lint, types and tests: all that CI runs"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
+	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
 	@echo "make lock     pin the newest allowed versions in requirements*.txt"
 	@echo "make clean    remove what these make"
@@ -50,6 +53,21 @@ unit-newest:
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	.venv-newest/bin/python -m pytest -n 2
 
+# The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
+interop: $(STAMP) $(PEERS) $(NODE_PEERS)
+	$(BIN)/python -m pytest tests/interop
+
+$(PEERS): tests/peers/requirements.txt
+	@echo "installing the official Python SDK into .venv-peers (once) ..."
+	$(PYTHON) -m venv --clear .venv-peers
+	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
+	@touch $(PEERS)
+
+$(NODE_PEERS): tests/interop/node/package-lock.json
+	@echo "installing the official TypeScript SDK into tests/interop/node (once) ..."
+	cd tests/interop/node && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $(NODE_PEERS)
+
 picture: $(STAMP)
 	$(BIN)/python -m scripts.picture docs/demo.svg
 
@@ -58,4 +76,4 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean:
-	rm -rf .venv .venv-newest .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-newest .venv-peers tests/interop/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
