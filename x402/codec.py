@@ -19,6 +19,7 @@ from x402.errors import MalformedHeader
 __all__ = [
     "MAX_BYTES",
     "MAX_DEPTH",
+    "MAX_VALUES",
     "UINT256_MAX",
     "Json",
     "JsonObject",
@@ -43,11 +44,14 @@ MAX_BYTES: Final = 64 * 1024
 """Longest header or body that is parsed, in bytes (servers and proxies stop at 8 to 64 KiB)."""
 MAX_DEPTH: Final = 32
 """Deepest nesting of objects and lists; the messages of the specs need 8."""
+MAX_VALUES: Final = 100_000
+"""Most values in one text, keys not counted: four bytes of text can cost a hundred of memory."""
 UINT256_MAX: Final = 2**256 - 1
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _MAX_DIGITS: Final = 78  # of 2**256 - 1
-_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
+_BRACKETS: Final = re.compile(r"[\[\]{}]")
+_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # possessive: it never goes back, in time or in memory
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _UINT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
@@ -120,7 +124,7 @@ def load_exact_json(text: str) -> object:
 
 
 def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
-    _check_depth(text)
+    _check_shape(text)
     try:
         return decoder.decode(text)
     except json.JSONDecodeError as exc:
@@ -172,20 +176,20 @@ def clean(text: str, limit: int = 300) -> str:
     return _UNPRINTABLE.sub(" ", text).strip()[:limit]
 
 
-def _check_depth(text: str) -> None:
+def _check_shape(text: str) -> None:
     # Python's parser recurses, and its RecursionError is no protection: libraries raise the recursion limit when
     # imported (py_ecc, below eth-account, to 100,000), and then a stranger's brackets end the process.
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
+    opened = text.count("[") + text.count("{")
+    if opened <= MAX_DEPTH and opened + text.count(",") < MAX_VALUES:
         return
+    outside = _STRING.sub("", text)
+    if sum(map(outside.count, "[{,")) >= MAX_VALUES:
+        raise ValueError(f"holds more than {MAX_VALUES} values")
     depth = 0
-    for token in _BRACKETS.finditer(text):
-        bracket = token.group()
-        if bracket in "[{":
-            depth += 1
-            if depth > MAX_DEPTH:
-                raise ValueError(f"nested deeper than {MAX_DEPTH}")
-        elif bracket in "]}":
-            depth -= 1
+    for bracket in _BRACKETS.findall(outside):
+        depth += 1 if bracket in "[{" else -1
+        if depth > MAX_DEPTH:
+            raise ValueError(f"nested deeper than {MAX_DEPTH}")
 
 
 def _check_surrogates(value: Json) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
+import time
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -12,6 +15,7 @@ from hypothesis import strategies as st
 from x402.codec import (
     MAX_BYTES,
     MAX_DEPTH,
+    MAX_VALUES,
     UINT256_MAX,
     Json,
     atomic_field,
@@ -20,6 +24,7 @@ from x402.codec import (
     encode_header,
     integer_field,
     is_address,
+    load_exact_json,
     object_field,
     parse_object,
     text_field,
@@ -132,6 +137,36 @@ def test_nesting_is_counted_outside_of_strings_and_not_as_breadth() -> None:
     assert parse_object(json.dumps(flat).encode()) == flat
     deepest = b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH
     assert parse_object(deepest)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]" * 33 + '"' + '\\"' * 2_000_000,
+        "[]" * 33 + '"' + "a" * 4_000_000,
+        "[" + "[]," * 33 + '"' + '\\"' * 2_000_000 + '"]',
+    ],
+    ids=["escapes that never end", "a string that never ends", "escapes that end"],
+)
+def test_a_long_string_is_looked_at_once(text: str) -> None:
+    """Counting brackets is linear and keeps nothing: the first of these took hours once, the second 585 MB."""
+    tracemalloc.start()
+    began = time.process_time()
+    with contextlib.suppress(ValueError):
+        load_exact_json(text)
+    took, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert took < 5
+    assert peak < 3 * len(text)
+
+
+@pytest.mark.parametrize("value", ["[]", "{}", "1.5", "0", '""'])
+def test_values_are_counted_before_they_are_made(value: str) -> None:
+    """So many fit, and not one more; commas and brackets in strings are none."""
+    text = ",".join(["0", '"[[,,{{"', value] + ["1"] * (MAX_VALUES - 5))
+    assert load_exact_json(f"[{text}]")
+    with pytest.raises(ValueError, match="more than 100000 values"):
+        load_exact_json(f"[{text},1,1,1]")
 
 
 def test_a_whole_surrogate_pair_is_a_character() -> None:
