@@ -35,9 +35,10 @@ from gpu_vendor_mock.faults import (
 )
 from gpu_vendor_mock.jobs import Jobs
 from gpu_vendor_mock.journal import FaultFired, Journal, Presented
+from gpu_vendor_mock.orders import Submission
 from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest, idempotency_key, parse_body, read_body
 from gpu_vendor_mock.settings import Settings
-from gpu_vendor_mock.shop import Shop, Submission
+from gpu_vendor_mock.shop import Shop
 from gpu_vendor_mock.till import Presentation, Till, read_presentation
 from x402.facilitator import Facilitator
 from x402.offline import MemoryLedger, OfflineFacilitator
@@ -137,6 +138,7 @@ class _Counter:
 
     async def show_journal(self, request: Request) -> Response:
         self._check_token(request)
+        await self._shop.cash_what_is_due()
         return _send(Answer.of(200, self._journal.as_json()))
 
     async def health(self, _request: Request) -> Response:
@@ -147,6 +149,7 @@ class _Counter:
     ) -> Response:
         """Let the request in, do to it what the faults aimed at it say, and hand it on."""
         self._check_token(request)
+        await self._shop.cash_what_is_due()
         persona = self._persona(request)
         faults = RequestFaults(self._book, persona.vendor_id, _asked_faults(request), self._note_fault)
         # Body and payment first: a client that gives up on a slow or broken vendor has sent them all the same.

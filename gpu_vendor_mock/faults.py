@@ -57,8 +57,16 @@ class FaultName(StrEnum):
     WRONG_NETWORK = "wrong_network"
     REJECT_PAYMENT = "reject_payment"
     REJECT_BUT_CASH = "reject_but_cash"
+    CASH_LATE = "cash_late"
+    ASK_FOR_EVER = "ask_for_ever"
+    RAISE_ON_SECOND = "raise_on_second"
+    SWITCH_PAYEE = "switch_payee"
+    NEVER_SETTLE = "never_settle"
+    FORGED_RECEIPT = "forged_receipt"
+    DENY_PAYMENT = "deny_payment"
     NO_RECEIPT = "no_receipt"
     DUPLICATE_JOB = "duplicate_job"
+    OTHER_JOB = "other_job"
     DROP_BEFORE_PAYMENT = "drop_before_payment"
     DROP_AFTER_PAYMENT = "drop_after_payment"
 
@@ -68,6 +76,7 @@ _NUMBERS: Final[Mapping[FaultName, tuple[int, str]]] = {
     FaultName.STALL_AT_EPOCH: (1_000, "an epoch"),
     FaultName.SLOW: (60_000, "milliseconds"),
     FaultName.PRICE_ABOVE_QUOTE: (1_000, "percent"),
+    FaultName.RAISE_ON_SECOND: (1_000, "percent"),
 }
 _AIMED: Final = frozenset({FaultName.HTTP_500, FaultName.MALFORMED_JSON})
 

@@ -26,6 +26,7 @@ class Job:
     price: int
     started_at: float
     forgotten: bool
+    denied: bool
 
 
 class Jobs:
@@ -62,9 +63,15 @@ class Jobs:
             price=price,
             started_at=self._clock(),
             forgotten=faults.take(FaultName.FORGET_JOB) is not None,
+            denied=faults.take(FaultName.DENY_PAYMENT) is not None,
         )
         self._jobs[vendor_job_id] = job
         return job
+
+    def another(self, than: Job) -> Job | None:
+        """The oldest other job of the same vendor, whoever ordered it."""
+        others = (job for job in self._jobs.values() if job.vendor_id == than.vendor_id and job is not than)
+        return next(others, None)
 
     def report(self, vendor_id: str, vendor_job_id: str) -> dict[str, object]:
         """The answer of GET /job-status.
@@ -75,6 +82,8 @@ class Jobs:
         job = self._jobs.get(vendor_job_id)
         if job is None or job.vendor_id != vendor_id or job.forgotten:
             raise Refused(404, "unknown_job", "no such job at this vendor")
+        if job.denied:
+            return {"status": "failed", "progress": 0, "logs": [], "errorMessage": "this job was never paid for"}
         return _report(job, job.training.at(self._clock() - job.started_at))
 
     def _failing_epoch(self, faults: RequestFaults) -> int | None:

@@ -1,16 +1,17 @@
 """Selling GPU time: a quote, an order for it, at most one payment and one job for each order.
 
-An order is one idempotency key at one vendor. Its body and its terms are fixed when the key is first seen; from
-then on everything under that key happens one request at a time, and once money has moved the answer is final.
+An order is one idempotency key at one vendor. Its body, and unless a fault has it otherwise its terms, are fixed at
+first sight; from then on everything under that key happens one request at a time, and once money has moved the
+answer is final.
 What the till has settled and the job it was for are written down without an `await` between them.
 """
 
 from __future__ import annotations
 
-import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from decimal import Decimal
+from contextlib import suppress
+from dataclasses import replace
 from typing import Final
 
 from gpu_vendor_mock.answer import Answer
@@ -20,56 +21,22 @@ from gpu_vendor_mock.errors import Refused
 from gpu_vendor_mock.faults import FaultName, RequestFaults
 from gpu_vendor_mock.jobs import Jobs
 from gpu_vendor_mock.journal import JobStarted, Journal, Refusal, Settled
-from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest
+from gpu_vendor_mock.orders import KeptPayment, Order, Quote, Submission, check_params, quote_gone
+from gpu_vendor_mock.reading import QuoteRequest
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.till import OrderId, Presentation, Price, Till
 from x402.networks import default_asset
 from x402.seller import PaymentRefused
 from x402.wire import Payment, Receipt
 
-__all__ = ["QUOTE_SECONDS", "Shop", "Submission"]
+__all__ = ["LATE_SECONDS", "QUOTE_SECONDS", "Shop"]
 
 QUOTE_SECONDS: Final = 600
 """How long a quote can be ordered and paid for."""
+LATE_SECONDS: Final = 10
+"""How long before `validBefore` the fault `cash_late` cashes; a facilitator wants 6 of them."""
+
 _REJECTED: Final = "payment rejected by the vendor"
-
-
-@dataclass(frozen=True, slots=True)
-class _Quote:
-    """A price promised by one vendor until `expires_at` (Unix seconds)."""
-
-    template_id: str
-    vendor_id: str
-    job_type: str
-    gpu_type: str
-    max_hours: Decimal
-    price: int
-    expires_at: float
-
-
-@dataclass(slots=True)
-class _Order:
-    """What is known of one idempotency key. `price` is None where no payment is asked."""
-
-    vendor_id: str
-    key: str
-    request: SubmitRequest
-    quote: _Quote
-    price: Price | None
-    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    answer: Answer | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """A POST /submit-job. `url` is where it was sent to, `presented` the payment it carries."""
-
-    persona: Persona
-    key: str
-    request: SubmitRequest
-    url: str
-    presented: Presentation | None
-    faults: RequestFaults
 
 
 class Shop:
@@ -90,8 +57,9 @@ class Shop:
         self._journal = journal
         self._clock = clock
         self._new_id = new_id
-        self._quotes: dict[str, _Quote] = {}
-        self._orders: dict[OrderId, _Order] = {}
+        self._quotes: dict[str, Quote] = {}
+        self._orders: dict[OrderId, Order] = {}
+        self._kept: list[KeptPayment] = []
 
     def quote(self, persona: Persona, request: QuoteRequest) -> Answer:
         """POST /quote."""
@@ -100,7 +68,7 @@ class Shop:
             raise Refused(422, "gpu_not_offered", f"gpuType: {persona.vendor_id} offers {offered}")
         now = self._clock()
         self._quotes = {known: quote for known, quote in self._quotes.items() if quote.expires_at > now}
-        quote = _Quote(
+        quote = Quote(
             template_id=f"tpl_{self._new_id()}",
             vendor_id=persona.vendor_id,
             job_type=request.job_type,
@@ -128,7 +96,7 @@ class Shop:
             if order.answer is not None:
                 answer = self._again(order, order.answer, faults)
             elif self._clock() >= order.quote.expires_at:
-                raise _quote_gone()
+                raise quote_gone()
             elif order.price is None:
                 answer = order.answer = self._start(order, {}, faults)
             elif presented is None:
@@ -145,23 +113,23 @@ class Shop:
         """GET /job-status."""
         return Answer.of(200, self._jobs.report(persona.vendor_id, vendor_job_id))
 
-    def _order(self, submission: Submission) -> _Order:
+    def _order(self, submission: Submission) -> Order:
         """The order under this key, opened now if the key is new."""
         persona, request = submission.persona, submission.request
         order = self._orders.get((persona.vendor_id, submission.key))
         if order is None:
             quote = self._quotes.get(request.vendor_job_template_id)
             if quote is None or quote.vendor_id != persona.vendor_id or self._clock() >= quote.expires_at:
-                raise _quote_gone()
-            _check_params(request, quote)
+                raise quote_gone()
+            check_params(request, quote)
             price = self._price(persona, quote, submission.faults)
-            order = _Order(persona.vendor_id, submission.key, request, quote, price)
+            order = Order(persona.vendor_id, submission.key, request, quote, price)
             self._orders[persona.vendor_id, submission.key] = order
         elif order.request != request:
             raise Refused(409, "key_reused", "this Idempotency-Key was used with another body: take a new one")
         return order
 
-    def _price(self, persona: Persona, quote: _Quote, faults: RequestFaults) -> Price | None:
+    def _price(self, persona: Persona, quote: Quote, faults: RequestFaults) -> Price | None:
         """What is asked for an order: the quoted price to the vendor, unless a fault says otherwise."""
         if persona.pay_to is None:
             return None
@@ -173,37 +141,84 @@ class Shop:
         )
 
     async def _charge(
-        self, order: _Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
+        self, order: Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
     ) -> Answer:
-        """Take the payment and start the job. Sets the order's answer if and only if money moved."""
-
-        def refuse(reason: str) -> Answer:
-            nonce = presented.payment.authorization.nonce
-            self._journal.refusals.append(Refusal(self._clock(), order.vendor_id, order.key, nonce, reason))
-            return self._till.challenge(price, url, reason)
-
-        if faults.take(FaultName.REJECT_PAYMENT):
-            return refuse(_REJECTED)
+        """Take the payment and start the job. Sets the order's answer where it is the last word."""
+        if reason := self._turned_down(order, price, faults):
+            return self._refuse(order, url, presented, reason)
+        order.answer = self._lie(order, price, url, presented, faults)
+        if order.answer is not None:
+            return order.answer
         try:
-            receipt = await self._till.collect((order.vendor_id, order.key), price, url, presented.payment)
+            receipt = await self._till.collect(order.id, price, url, presented.payment)
         except PaymentRefused as exc:
-            answer = refuse(str(exc))
+            answer = self._refuse(order, url, presented, str(exc))
             return answer if exc.receipt is None else answer.with_headers(presented.receipt_headers(exc.receipt))
-        self._note_settled(order, price, presented.payment, receipt)
+        self._note_settled(self._clock(), order, price, presented.payment, receipt)
         if faults.take(FaultName.REJECT_BUT_CASH):
-            order.answer = refuse(_REJECTED)
+            order.answer = self._refuse(order, url, presented, _REJECTED)
         else:
             silent = faults.take(FaultName.NO_RECEIPT)
             order.answer = self._start(order, {} if silent else presented.receipt_headers(receipt), faults)
         return order.answer
 
-    def _again(self, order: _Order, answer: Answer, faults: RequestFaults) -> Answer:
+    def _refuse(self, order: Order, url: str, presented: Presentation, reason: str) -> Answer:
+        assert order.price is not None  # only who asks for a payment can refuse it
+        nonce = presented.payment.authorization.nonce
+        self._journal.refusals.append(Refusal(self._clock(), order.vendor_id, order.key, nonce, reason))
+        return self._till.challenge(order.price, url, reason)
+
+    def _turned_down(self, order: Order, price: Price, faults: RequestFaults) -> str | None:
+        """Why a payment is refused unseen, as faults have it. They may change what is asked for next."""
+        if faults.take(FaultName.REJECT_PAYMENT):
+            return _REJECTED
+        if faults.take(FaultName.ASK_FOR_EVER):
+            return "payment required"
+        if order.changed:
+            return None
+        if dearer := faults.take(FaultName.RAISE_ON_SECOND):
+            order.price, order.changed = replace(price, amount=raised(price.amount, dearer.number)), True
+            return "the price has changed"
+        if faults.take(FaultName.SWITCH_PAYEE):
+            order.price, order.changed = replace(price, pay_to=WRONG_PAYEE), True
+            return "the payee has changed"
+        return None
+
+    def _lie(
+        self, order: Order, price: Price, url: str, presented: Presentation, faults: RequestFaults
+    ) -> Answer | None:
+        """An answer that says other things of the money than what happens to it, if faults want one."""
+        if faults.take(FaultName.CASH_LATE):
+            due = presented.payment.authorization.valid_before - LATE_SECONDS
+            self._kept.append(KeptPayment(due, order, price, url, presented))
+            return self._refuse(order, url, presented, _REJECTED)
+        if faults.take(FaultName.NEVER_SETTLE):
+            return self._start(order, {}, faults, paid=False)
+        if faults.take(FaultName.FORGED_RECEIPT):
+            receipt = presented.receipt_headers(_forged_receipt(price, presented.payment))
+            return self._start(order, receipt, faults, paid=False)
+        return None
+
+    async def cash_what_is_due(self) -> None:
+        """Cash the payments that were called rejected and are about to expire, as if it had been done in time."""
+        now = self._clock()
+        due = sorted((kept for kept in self._kept if kept.due <= now), key=lambda kept: kept.due)
+        self._kept = [kept for kept in self._kept if kept.due > now]
+        for kept in due:
+            then = self._till.at(kept.due)
+            with suppress(PaymentRefused, Refused):  # expired too soon, spent elsewhere, or never any good
+                receipt = await then.collect(kept.order.id, kept.price, kept.url, kept.presented.payment)
+                self._note_settled(kept.due, kept.order, kept.price, kept.presented.payment, receipt)
+
+    def _again(self, order: Order, answer: Answer, faults: RequestFaults) -> Answer:
         """The answer already given, byte for byte. Nothing is charged or started, unless by `duplicate_job`."""
         if answer.status == 200 and faults.take(FaultName.DUPLICATE_JOB):
             return self._start(order, answer.headers, faults)
         return answer
 
-    def _start(self, order: _Order, receipt: Mapping[str, str], faults: RequestFaults) -> Answer:
+    def _start(
+        self, order: Order, receipt: Mapping[str, str], faults: RequestFaults, *, paid: bool = True
+    ) -> Answer:
         job = self._jobs.start(faults, order.quote.job_type, order.quote.gpu_type, order.quote.price)
         self._journal.jobs.append(
             JobStarted(
@@ -213,18 +228,20 @@ class Shop:
                 vendor_job_id=job.vendor_job_id,
                 template_id=order.quote.template_id,
                 price=job.price,
-                paid=order.price is not None,
+                paid=paid and order.price is not None,
                 forgotten=job.forgotten,
             )
         )
-        return Answer.of(200, {"vendorJobId": job.vendor_job_id, "status": "queued"}, receipt)
+        other = self._jobs.another(job)
+        named = other if other is not None and faults.take(FaultName.OTHER_JOB) else job
+        return Answer.of(200, {"vendorJobId": named.vendor_job_id, "status": "queued"}, receipt)
 
-    def _note_settled(self, order: _Order, price: Price, payment: Payment, receipt: Receipt) -> None:
+    def _note_settled(self, at: float, order: Order, price: Price, payment: Payment, receipt: Receipt) -> None:
         authorization, token = payment.authorization, default_asset(price.network)
         assert token is not None  # no other network is ever asked for
         self._journal.settlements.append(
             Settled(
-                at=self._clock(),
+                at=at,
                 vendor_id=order.vendor_id,
                 key=order.key,
                 template_id=order.quote.template_id,
@@ -241,19 +258,13 @@ class Shop:
         )
 
 
+def _forged_receipt(price: Price, payment: Payment) -> Receipt:
+    """A receipt that could be this payment's in every respect but that it never was."""
+    signed = payment.authorization
+    transaction = "0x" + hashlib.sha256(signed.nonce.encode()).hexdigest()
+    return Receipt(True, transaction, price.network, payer=signed.payer, amount=signed.value)
+
+
 def _another_than(network: str) -> str:
     """A network that exists and is not the one payments are wanted on."""
     return "eip155:8453" if network != "eip155:8453" else "eip155:84532"
-
-
-def _quote_gone() -> Refused:
-    return Refused(410, "quote_expired", "unknown or expired vendorJobTemplateId: ask for a new quote")
-
-
-def _check_params(request: SubmitRequest, quote: _Quote) -> None:
-    """What is ordered is what was quoted, wherever the parameters say it again."""
-    promised = {"jobType": quote.job_type, "gpuType": quote.gpu_type, "maxHours": quote.max_hours}
-    for name, value in promised.items():
-        given = request.job_params.get(name, value)
-        if (Decimal(str(given)) if isinstance(given, float) else given) != value:
-            raise Refused(422, "differs_from_quote", f"jobParams.{name}: the quote was for {value}")

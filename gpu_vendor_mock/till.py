@@ -18,6 +18,7 @@ from x402.decode import header_in
 from x402.errors import FacilitatorError, MalformedHeader, UnsupportedVersion
 from x402.facilitator import Facilitator
 from x402.failures import Failure
+from x402.offline import OfflineFacilitator
 from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
 from x402.wire import PAYMENT_HEADERS, Payment, Receipt
 
@@ -70,7 +71,7 @@ class Till:
     def __init__(self, facilitator: Facilitator) -> None:
         self._facilitator: Final = facilitator
         self._sellers: Final[dict[tuple[str, str], Seller]] = {}
-        self._owners: Final[dict[tuple[str, str, str], OrderId]] = {}
+        self._owners: dict[tuple[str, str, str], OrderId] = {}
 
     def challenge(self, price: Price, url: str, reason: str = "payment required") -> Answer:
         """The 402 that asks for `price`, in both versions of the protocol."""
@@ -98,6 +99,13 @@ class Till:
             raise
         except FacilitatorError as exc:
             raise Refused(503, "facilitator_unavailable", f"{exc}; send the same payment again") from exc
+
+    def at(self, moment: float) -> Till:
+        """This till at `moment` (Unix seconds), not later than now. Only an offline ledger can be taken back."""
+        there = self._facilitator
+        then = Till(there.as_of(moment) if isinstance(there, OfflineFacilitator) else there)
+        then._owners = self._owners
+        return then
 
     def _seller(self, price: Price) -> Seller:
         """One seller for each payee and network, because it remembers what it is settling."""

@@ -87,6 +87,10 @@ class OfflineFacilitator:
         self._ledger: Final = ledger
         self._clock: Final = clock
 
+    def as_of(self, moment: float) -> OfflineFacilitator:
+        """The same ledger as it can be used at `moment` (unix seconds): for what was due before anybody looked."""
+        return OfflineFacilitator(self._ledger, lambda: moment)
+
     async def verify(self, payment: Payment, offer: Offer) -> Verdict:
         """Whether the payment would settle now: the checks of the spec, then those a chain would make."""
         return self._judge(payment, offer)

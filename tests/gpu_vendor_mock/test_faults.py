@@ -22,6 +22,7 @@ _NUMBERED = {
     FaultName.STALL_AT_EPOCH,
     FaultName.SLOW,
     FaultName.PRICE_ABOVE_QUOTE,
+    FaultName.RAISE_ON_SECOND,
 }
 _AIMED = {FaultName.HTTP_500, FaultName.MALFORMED_JSON}
 

@@ -162,7 +162,7 @@ def test_a_long_string_is_looked_at_once(text: str) -> None:
 
 @pytest.mark.parametrize("value", ["[]", "{}", "1.5", "0", '""'])
 def test_values_are_counted_before_they_are_made(value: str) -> None:
-    """So many fit, and not one more; commas and brackets in strings are none."""
+    """So many fit, a few more do not; commas and brackets in strings are none."""
     text = ",".join(["0", '"[[,,{{"', value] + ["1"] * (MAX_VALUES - 5))
     assert load_exact_json(f"[{text}]")
     with pytest.raises(ValueError, match="more than 100000 values"):
