@@ -17,7 +17,8 @@ from typing import Final, NoReturn
 
 import httpx
 
-from x402.errors import EncodedResponse, InsecureTransport, RedirectRefused, ResponseTooLarge
+from x402.codec import clean
+from x402.errors import EncodedResponse, InsecureTransport, NotX402, RedirectRefused, ResponseTooLarge
 from x402.negotiation import read_challenge
 from x402.wire import Challenge, PaymentHeader
 
@@ -92,6 +93,11 @@ class PaymentAuth(httpx.Auth):
 
     async def _challenge(self, response: httpx.Response) -> Challenge:
         body = await response.aread()
+        age = response.headers.get("Age", "")
+        if age.isdecimal() and age.strip("0"):
+            raise NotX402(
+                f"the 402 comes from a cache, {clean(age, 20)} s old: its terms may not be those of today"
+            )
         skew = _clock_skew(response, self._clock())
         if skew is not None and abs(skew) > _WARN_SKEW:
             _log.warning("the clock of %s differs from ours by %.0f s", response.url.host, skew)

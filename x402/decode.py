@@ -23,7 +23,15 @@ from x402.errors import MalformedHeader, UnsupportedVersion
 from x402.networks import to_caip2
 from x402.wire import PAYMENT_HEADERS, Authorization, Challenge, Offer, Payment, Receipt
 
-__all__ = ["challenge_from", "decode_payment", "decode_receipt", "header_in", "offer_from", "receipt_from"]
+__all__ = [
+    "challenge_from",
+    "decode_payment",
+    "decode_receipt",
+    "header_in",
+    "offer_from",
+    "payment_from",
+    "receipt_from",
+]
 
 
 def header_in(headers: Mapping[str, str], name: str) -> str | None:
@@ -102,14 +110,12 @@ def decode_payment(name: str, value: str) -> Payment:
     """
     message = decode_header(name, value)
     try:
-        version = integer_field(message, "x402Version")
-        if version not in PAYMENT_HEADERS:
-            raise UnsupportedVersion(version)
-        if PAYMENT_HEADERS[version].lower() != name.lower():
-            raise ValueError(f"a version {version} payment belongs in {PAYMENT_HEADERS[version]}")
-        return _payment_from(message, version)
+        payment = payment_from(message)
+        if PAYMENT_HEADERS[payment.version].lower() != name.lower():
+            raise ValueError(f"a version {payment.version} payment belongs in {PAYMENT_HEADERS[payment.version]}")
     except ValueError as exc:
         raise MalformedHeader(f"{name}: {exc}") from exc
+    return payment
 
 
 def decode_receipt(name: str, value: str) -> Receipt:
@@ -142,7 +148,15 @@ def receipt_from(message: JsonObject) -> Receipt:
     )
 
 
-def _payment_from(message: JsonObject, version: int) -> Payment:
+def payment_from(message: JsonObject) -> Payment:
+    """A payment from its JSON object, or `ValueError`.
+
+    Raises:
+        UnsupportedVersion: it names a version that is not 1 or 2.
+    """
+    version = integer_field(message, "x402Version")
+    if version not in PAYMENT_HEADERS:
+        raise UnsupportedVersion(version)
     payload = object_field(message, "payload")
     signed = object_field(payload, "authorization")
     accepted = object_field(message, "accepted") if version > 1 else None

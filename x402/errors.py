@@ -7,11 +7,17 @@
      +- PolicyRefused           no offer may be paid; `reasons` has one line per offer
      +- InsecureTransport       a payment would have travelled in the clear
      +- PaymentRefused          a seller did not accept a payment; in x402.seller, beside what it carries
+     +- PaymentIdMissing        the terms require a payment id; in x402.idempotency, as is the next
+     +- PaymentIdConflict       an id was used with another payment or request
      +- SigningFailed           the wallet gave no usable signature
      +- ResponseRefused         an answer was not read on
      |   +- ResponseTooLarge    longer than the limit
      |   +- EncodedResponse     compressed although identity was asked for
      |   +- RedirectRefused     a redirect would have carried the payment elsewhere
+     +- ChainError              a chain could not be asked, or what it says cannot be used
+     |   +- ChainUnavailable    no node answered in time: ask later
+     |   +- ChainUnclear        a node's answer is none, or contradicts itself: nothing follows from it
+     |   +- WrongChain          the node serves another chain than it is configured for
      +- FacilitatorError        the facilitator's answer cannot be used
          +- FacilitatorUnavailable   it was not reached, or is busy: nothing happened, try later
          +- SettlementUnknown        settlement was asked for and no answer came: ask again with the same payment
@@ -24,6 +30,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 __all__ = [
+    "ChainError",
+    "ChainUnavailable",
+    "ChainUnclear",
     "EncodedResponse",
     "FacilitatorError",
     "FacilitatorUnavailable",
@@ -37,6 +46,7 @@ __all__ = [
     "SettlementUnknown",
     "SigningFailed",
     "UnsupportedVersion",
+    "WrongChain",
     "X402Error",
 ]
 
@@ -94,6 +104,22 @@ class EncodedResponse(ResponseRefused):
 
 class RedirectRefused(ResponseRefused):
     """A redirect was about to carry a payment to another address. It was not followed."""
+
+
+class ChainError(X402Error):
+    """A chain could not be asked, or what it says cannot be used. Nothing may be concluded from it."""
+
+
+class ChainUnavailable(ChainError):
+    """No node answered in time. Ask later."""
+
+
+class ChainUnclear(ChainError):
+    """A node answered something that is no answer, or that contradicts itself (a lagging or pruned node does)."""
+
+
+class WrongChain(ChainError):
+    """The node serves another chain than the one it is configured for. The configuration must be mended."""
 
 
 class FacilitatorError(X402Error):

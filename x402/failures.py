@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Final
 
-__all__ = ["Failure", "classify"]
+__all__ = ["Failure", "classify", "spoken"]
 
 
 class Failure(Enum):
-    """Why a payment is refused; the value is what travels in `invalidReason` and `errorReason` of ours."""
+    """Why a payment is refused. The value is our own word for it; `spoken` is the one facilitators use."""
 
     AMOUNT_MISMATCH = "amount_mismatch"
     BAD_SIGNATURE = "bad_signature"
@@ -38,6 +38,28 @@ def classify(reason: str) -> Failure:
             return _REASONS.get(reason.removeprefix(prefix), Failure.REFUSED)
     return _REASONS.get(reason, Failure.REFUSED)
 
+
+def spoken(reason: str) -> str:
+    """Our own word for a failure as facilitators say it (the official Python SDK's text); others as they are."""
+    return _SPOKEN.get(reason, reason)
+
+
+# The texts of x402 2.25.0 for Python, which `classify` understands.
+_SPOKEN: Final[Mapping[str, str]] = {
+    Failure.AMOUNT_MISMATCH.value: "invalid_exact_evm_payload_authorization_value_mismatch",
+    Failure.BAD_SIGNATURE.value: "invalid_exact_evm_payload_signature",
+    Failure.CHAIN_FAILURE.value: "transaction_failed",
+    Failure.DOMAIN_MISMATCH.value: "invalid_exact_evm_token_name_mismatch",
+    Failure.DOMAIN_MISSING.value: "missing_eip712_domain",
+    Failure.EXPIRED.value: "invalid_exact_evm_payload_authorization_valid_before",
+    Failure.FACTORY_NOT_ALLOWED.value: "eip6492_factory_not_allowed",
+    Failure.INSUFFICIENT_FUNDS.value: "invalid_exact_evm_insufficient_balance",
+    Failure.MALFORMED.value: "invalid_payload",
+    Failure.NONCE_USED.value: "invalid_exact_evm_nonce_already_used",
+    Failure.NOT_YET_VALID.value: "invalid_exact_evm_payload_authorization_valid_after",
+    Failure.RECIPIENT_MISMATCH.value: "invalid_exact_evm_payload_recipient_mismatch",
+    Failure.UNSUPPORTED.value: "unsupported_scheme",
+}
 
 # x402 2.25.0 (Python, TypeScript, Go), Coinbase CDP, and the texts of the specs; prefixes are cut off before.
 _REASONS: Final[Mapping[str, Failure]] = {

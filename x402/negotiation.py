@@ -6,14 +6,14 @@ section 5. Where servers in the wild differ, the docstrings say which way is tak
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from x402.codec import Json, JsonObject, decode_header, integer_field, parse_object
 from x402.decode import challenge_from, decode_receipt, header_in
 from x402.eip3009 import Domain, TypedAuthorization
-from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, X402Error
+from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, UnsupportedVersion, X402Error
 from x402.networks import asset, chain_id
 from x402.secp256k1 import HALF_ORDER
 from x402.wire import (
@@ -46,8 +46,10 @@ BACKDATE: Final = 600
 def read_challenge(headers: Mapping[str, str], body: bytes, *, body_terms: bool = False) -> Challenge:
     """The terms of a 402 answer.
 
-    The header wins and the body is then not read; a version 1 object in the body comes second. Version 2 terms
-    that are only in the body are refused unless `body_terms` opts in: their place is the header (x402#2207).
+    The header wins; a version 1 object in the body comes second. Version 2 terms that are only in the body are
+    refused unless `body_terms` opts in: their place is the header (x402#2207). Where both hold terms, an offer of the
+    body is taken over if it asks less than the header does for the same token: the payer must never pay the higher
+    of two prices. Else the body is not looked at.
 
     Raises:
         MalformedHeader: the header is there and cannot be read.
@@ -58,9 +60,10 @@ def read_challenge(headers: Mapping[str, str], body: bytes, *, body_terms: bool 
     if value is not None:
         message = decode_header(CHALLENGE_HEADER, value)
         try:
-            return challenge_from(message, _version(message, default=2))
+            challenge = challenge_from(message, _version(message, default=2))
         except ValueError as exc:
             raise MalformedHeader(f"{CHALLENGE_HEADER}: {exc}") from exc
+        return replace(challenge, offers=(*challenge.offers, *_cheaper(body, challenge.offers)))
     try:
         message = parse_object(body)
         version = _version(message)
@@ -112,7 +115,7 @@ def build_payment(
 
     The token's domain is taken from our own table, never from the terms. The challenge's resource and extensions
     go back whole; `payment_id` is added only where the seller declares the extension. A retry must use the same
-    id and the same nonce.
+    id and the same nonce. Version 1 has neither resource nor extensions to give back.
 
     Raises:
         PolicyRefused: the token is not known, or an id is required and none was given.
@@ -134,8 +137,8 @@ def build_payment(
     return UnsignedPayment(
         typed=TypedAuthorization(Domain(token.name, token.version, chain, offer.asset), authorization),
         offer=offer,
-        resource=challenge.resource,
-        extensions=_echo(challenge.extensions, payment_id),
+        resource=challenge.resource if offer.version > 1 else None,
+        extensions=_echo(challenge.extensions, payment_id) if offer.version > 1 else None,
     )
 
 
@@ -174,6 +177,23 @@ def rejection_reason(headers: Mapping[str, str], body: bytes) -> str:
     except X402Error:
         reason = None
     return reason or "no reason given"
+
+
+def _cheaper(body: bytes, offers: Sequence[Offer]) -> Iterator[Offer]:
+    """The offers of a body that undercut the header's."""
+    try:
+        message = parse_object(body)
+        stated = challenge_from(message, _version(message)).offers
+    except (ValueError, UnsupportedVersion):
+        return  # beside a header the body may be anything
+    for offer in stated:
+        asked = [known.amount for known in offers if _token(known) == _token(offer)]
+        if asked and offer.amount < min(asked):
+            yield offer
+
+
+def _token(offer: Offer) -> tuple[str, str]:
+    return offer.network, offer.asset.lower()
 
 
 def _version(message: JsonObject, default: int | None = None) -> int:

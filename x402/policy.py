@@ -109,7 +109,7 @@ def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str |
 
     The scheme and the query are not compared: servers behind proxies write http for https (x402#636, #924).
     """
-    stated = (challenge.resource or {}).get("url") if challenge.version > 1 else offer.raw.get("resource")
+    stated = (challenge.resource or {}).get("url") if offer.version > 1 else offer.raw.get("resource")
     if policy.origin is None or stated is None or stated == "":
         return None
     called, meant = _place(policy.origin), _place(stated) if isinstance(stated, str) else None

@@ -23,7 +23,6 @@ from x402.networks import default_asset, v1_name
 from x402.wire import (
     CHALLENGE_HEADER,
     PAYMENT_HEADERS,
-    PAYMENT_IDENTIFIER,
     RECEIPT_HEADERS,
     Offer,
     Payment,
@@ -35,19 +34,6 @@ __all__ = ["PaymentRefused", "Seller", "Terms", "read_payment", "receipt_headers
 _MAX_DESCRIPTION: Final = 500  # Coinbase's facilitator refuses longer ones (x402#2785)
 _MOST_UNRESOLVED: Final = 1024
 _PENDING: Final = "settlement_pending"
-
-_PAYMENT_ID_EXTENSION: Final[JsonObject] = {
-    "info": {"required": False},
-    "schema": {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "type": "object",
-        "properties": {
-            "required": {"type": "boolean"},
-            "id": {"type": "string", "minLength": 16, "maxLength": 128, "pattern": "^[a-zA-Z0-9_-]+$"},
-        },
-        "required": ["required"],
-    },
-}
 
 
 class PaymentRefused(X402Error):
@@ -101,10 +87,10 @@ class Seller:
         network: str,
         *,
         max_timeout_seconds: int = 300,
-        payment_ids: bool = False,
+        extensions: JsonObject | None = None,
     ) -> None:
-        """`network` is a CAIP-2 id with a known token. With `payment_ids` the `payment-identifier` extension is
-        declared, and the caller must answer a repeated id as that extension says."""
+        """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; one that declares
+        `payment-identifier` must keep to it, see `x402.idempotency`."""
         token = default_asset(network)
         if token is None:
             raise ValueError(f"no token is known on {network!r}; see x402.networks")
@@ -112,7 +98,7 @@ class Seller:
         self._pay_to = pay_to
         self._token = token
         self._max_timeout_seconds = max_timeout_seconds
-        self._extensions: JsonObject = {PAYMENT_IDENTIFIER: _PAYMENT_ID_EXTENSION} if payment_ids else {}
+        self._extensions: JsonObject = extensions or {}
         self._settling: set[str] = set()
         self._unresolved: dict[str, str] = {}
 

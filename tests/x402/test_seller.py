@@ -17,6 +17,7 @@ from x402.decode import decode_payment
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
 from x402.facilitator import Kind, Verdict
 from x402.failures import Failure
+from x402.idempotency import declaration
 from x402.negotiation import build_payment, read_challenge, read_receipt, rejection_reason, window
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
@@ -192,7 +193,7 @@ async def test_a_declared_extension_comes_back_whole_or_not_at_all(
     extensions: JsonObject | None, fine: bool
 ) -> None:
     """`extension_echo_mismatch` of the official server; more in `info` is fine."""
-    seller = Seller(offline(), PAYEE, NETWORK, payment_ids=True)
+    seller = Seller(offline(), PAYEE, NETWORK, extensions={"payment-identifier": declaration(required=False)})
     terms = seller.terms(PRICE, URL)
     assert read_challenge(*terms.challenge("pay")).extensions == terms.extensions
     payment = replace(await paid(terms.offers[2]), extensions=extensions)
