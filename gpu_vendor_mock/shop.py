@@ -1,7 +1,7 @@
 """Selling GPU time: a quote, an order for it, at most one payment and one job for each order.
 
-An order is one idempotency key at one vendor. Its body, and unless a fault has it otherwise its terms, are fixed at
-first sight; from then on everything under that key happens one request at a time, and once money has moved the
+An order is one idempotency key at one vendor. Its body, and unless a fault has it otherwise its terms, are fixed
+at first sight; from then on everything under that key happens one request at a time, and once money has moved the
 answer is final.
 What the till has settled and the job it was for are written down without an `await` between them.
 """
