@@ -46,12 +46,12 @@ class Reaper:
         self.log: list[str] = []
         self.at: int | str | None = None
         self.after = False
-        self.killed: str | None = None
-        """Where it last killed: number and name of the effect."""
+        self.struck: str | None = None
+        """Where it has killed since `kill_at`: number and name of the effect."""
 
     def kill_at(self, which: int | str | None, *, after: bool) -> None:
         """From now on count anew and kill at that effect, before or after it: the n-th, or each of that name."""
-        self.count, self.at, self.after = 0, which, after
+        self.count, self.at, self.after, self.struck = 0, which, after, None
 
     async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
         """Let the effect happen, or not."""
@@ -59,7 +59,7 @@ class Reaper:
         self.log.append(name)
         mine = self.at in (self.count, name)
         if mine:
-            self.killed = f"{'after' if self.after else 'before'} effect {self.count}, {name}"
+            self.struck = f"{'after' if self.after else 'before'} effect {self.count}, {name}"
         if mine and not self.after:
             raise Killed
         await asyncio.sleep(0)  # others get their turn, as they would on a real wire

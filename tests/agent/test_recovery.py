@@ -66,7 +66,7 @@ async def test_dying_at_any_effect_costs_nothing(faults: str, after: bool) -> No
 
         run = await live_through(stage, reaper, number, after=after)
 
-        assert run.status == "completed", f"killed {reaper.killed}"
+        assert run.status == "completed", f"killed at {number}"
         await settled_and_booked(stage, run)
         if reaper.at is not None:
             assert number > 15, "a run has more effects than that"

@@ -1,0 +1,239 @@
+"""A run that dies, or meets a failure, at each of its effects, one after the other: no sampling, every one of them.
+
+Between two effects a process touches nothing but its own memory. So killed after the n-th effect leaves the same
+world as killed before the next one; both are tried one at a time, pairs are of kills after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import httpx
+from bson import ObjectId
+
+from agent.errors import RunBusy, StoreUnavailable
+from agent.models import Constraints, Run
+from agent.runs import Order, start
+from agent.store.runs import RunStore
+from agent.tick import tick
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
+from tests.agent.killing import Killed, Reaper, Watcher
+from tests.agent.stage import Stage, a_stage
+from tests.sim.crash_scenarios import DeadPlanner, End, Scenario
+from tests.sim.oracle import Oracle
+
+__all__ = ["Lived", "Never", "Wound", "crashes", "failures", "pairs"]
+
+T = TypeVar("T")
+
+_STEPS: Final = 200
+"""Ticks, deaths and waits after which a run counts as stuck. The longest life here takes about sixty."""
+
+_MOST: Final = 1_000
+"""Effects that no run has."""
+
+
+class Never(AssertionError):
+    """A run did not end."""
+
+
+class Breaker(Reaper):
+    """Lets the n-th effect fail once, before it happens or after, as its kind does. The process lives on."""
+
+    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        """Let the effect happen, or fail."""
+        try:
+            return await super().watch(name, effect)
+        except Killed:
+            self.at = None
+            raise _failure(name, after=self.after) from None
+
+
+def _failure(name: str, *, after: bool) -> Exception:
+    if "/" in name:
+        return httpx.ReadError("the answer was lost") if after else httpx.ConnectError("nobody there")
+    if name == "plan":
+        return RuntimeError("the planner broke")
+    return StoreUnavailable("the database is away")
+
+
+class _Cancelling:
+    """A user who cancels while the first payment is under way."""
+
+    def __init__(self, inner: Watcher) -> None:
+        self._inner = inner
+        self.cancel: Callable[[], Awaitable[object]] | None = None
+
+    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        async def cancelled() -> T:
+            if name.endswith(" paid") and self.cancel is not None:
+                await self.cancel()
+            return await effect()
+
+        return await self._inner.watch(name, cancelled)
+
+
+@dataclass(frozen=True, slots=True)
+class Blow:
+    """What is done to the process at one effect, counted from the last blow or, for the first, from the start."""
+
+    number: int
+    after: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wound:
+    """A blow that fell: where, whether a quote had been asked for by then, and whether a purchase was over."""
+
+    where: str
+    quoted: bool
+    bought: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """A life that was lived: the effect of its last blow, what fell, and how it ended."""
+
+    number: int
+    wounds: tuple[Wound, ...]
+    end: End
+
+
+class Life:
+    """One run of a scenario from its start to its end, whatever happens to its process; each step is judged."""
+
+    def __init__(self, scenario: Scenario, stage: Stage, reaper: Reaper) -> None:
+        """`stage` is watched by `reaper`."""
+        payees = {each.vendor_id: each.pay_to for each in DEFAULT_CATALOG}
+        self.scenario = scenario
+        self.wounds: list[Wound] = []
+        self._stage = stage
+        self._reaper = reaper
+        self._oracle = Oracle(stage.database, stage.record, stage.chain, payees)
+        self._run_id: ObjectId | None = None
+
+    async def live(self, blows: Sequence[Blow] = ()) -> End:
+        """To the end, through all that happens.
+
+        Raises:
+            Wrong: a rule is broken.
+            Never: the run does not end.
+        """
+        coming = iter(blows)
+        self._arm(next(coming, None))
+        for _ in range(_STEPS):
+            try:
+                ended = await self._step()
+            except (Killed, StoreUnavailable):
+                ended = False
+            if self._reaper.struck is not None:
+                self.wounds.append(await self._wound(self._reaper.struck))
+                self._arm(next(coming, None))
+            if self._run_id is not None:
+                await self._oracle.check(self._run_id)
+            if ended:
+                return await self._end()
+        raise Never(f"{self.scenario.name}: {self._run_id}")
+
+    async def cancel(self) -> None:
+        """The user does not want it any more."""
+        if self._run_id is not None:
+            await RunStore(self._stage.database).request_cancel(self._run_id)
+
+    def _arm(self, blow: Blow | None) -> None:
+        if blow is None:
+            self._reaper.kill_at(None, after=False)
+        else:
+            self._reaper.kill_at(blow.number, after=blow.after)
+
+    async def _step(self) -> bool:
+        """One thing is done: the start, a tick, or a wait. True: there is nothing left to do."""
+        services, clock = self._stage.services, self._stage.clock
+        if self._run_id is None:
+            constraints = Constraints.model_validate(self.scenario.constraints)
+            order = Order("u1", "Fine-tune tiny-llm", self.scenario.budget, constraints)
+            self._run_id = (await start(services.runs, services.world, order, "once")).id
+            return False
+        try:
+            run = (await tick(services, self._run_id)).run
+        except RunBusy as busy:
+            clock.pass_(busy.retry_after)
+            return False
+        if run.next_tick_at is not None:
+            clock.now = max(clock.now, run.next_tick_at)
+        return run.status != "running" and not (await self._stored(self._run_id)).ended_untold
+
+    async def _stored(self, run_id: ObjectId) -> Run:
+        return await RunStore(self._stage.database).get(run_id)
+
+    async def _wound(self, where: str) -> Wound:
+        quoted = "POST /quote" in self._reaper.log
+        if self._run_id is None:
+            return Wound(where, quoted, bought=False)
+        run = await self._stored(self._run_id)
+        return Wound(where, quoted, run.jobs_started > 0 and not run.reservations)
+
+    async def _end(self) -> End:
+        assert self._run_id is not None
+        await self._oracle.check_end(self._run_id)
+        run = await self._stored(self._run_id)
+        code = run.failure.code if run.failure else None
+        return End(run.status, code, run.budget_spent, len(self._stage.record.settlements))
+
+
+async def life_of(scenario: Scenario, reaper: Reaper) -> Life:
+    """A new world, and a run that is about to be started in it."""
+    cancelling = _Cancelling(reaper)
+    stage = await a_stage(
+        scenario.faults,
+        watcher=cancelling,
+        planner=DeadPlanner() if scenario.dead_planner else None,
+        pinned=scenario.pinned,
+        epoch_seconds=1,
+    )
+    life = Life(scenario, stage, reaper)
+    if scenario.cancelled:
+        cancelling.cancel = life.cancel
+    return life
+
+
+async def crashes(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
+    """Killed at the first effect, the second, ... until a run gets through untouched."""
+    async for lived in _each(scenario, Reaper, (), after=after):
+        yield lived
+
+
+async def failures(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
+    """The same, with a process that lives on: the store, the vendor or the planner fails at that effect."""
+    async for lived in _each(scenario, Breaker, (), after=after):
+        yield lived
+
+
+async def pairs(scenario: Scenario, *, everywhere: bool) -> AsyncIterator[Lived]:
+    """Killed after the n-th effect and, restarted, after the m-th from there.
+
+    Only where both fall within the first purchase, from its quote until no money is bound any more; or
+    `everywhere`.
+    """
+    async for first in crashes(scenario, after=True):
+        if not everywhere and (first.wounds[0].bought or not first.wounds[0].quoted):
+            continue
+        async for lived in _each(scenario, Reaper, (Blow(first.number, after=True),), after=True):
+            yield lived
+            if not everywhere and lived.wounds[-1].bought:
+                break
+
+
+async def _each(
+    scenario: Scenario, kind: type[Reaper], before: tuple[Blow, ...], *, after: bool
+) -> AsyncIterator[Lived]:
+    """The lives with a last blow at the first effect after `before`, the second, and so on while it falls."""
+    for number in range(1, _MOST):
+        life = await life_of(scenario, kind())
+        end = await life.live((*before, Blow(number, after)))
+        if len(life.wounds) <= len(before):
+            return
+        yield Lived(number, tuple(life.wounds), end)
+    raise Never(scenario.name)

@@ -1,0 +1,89 @@
+"""The canonical lives of a run, and how each of them must end, whoever dies on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from agent.planner import Plan
+from agent.planner.context import PlanContext
+
+__all__ = ["SCENARIOS", "DeadPlanner", "End", "Scenario"]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run ends: its status, the code of its failure, micro-dollars spent, settlements at the vendors."""
+
+    status: str
+    code: str | None
+    spent: int
+    settlements: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """What the vendors do (`faults`), what the user wants, and the end of it.
+
+    `cancelled`: the user cancels while the first payment is under way. `paying`: there is a payment to die in.
+    `long`: so many effects that it is left to the nights.
+    """
+
+    name: str
+    end: End
+    faults: str = ""
+    budget: int = 5_000_000
+    constraints: dict[str, object] = field(default_factory=dict)
+    pinned: bool = True
+    dead_planner: bool = False
+    cancelled: bool = False
+    paying: bool = True
+    long: bool = False
+
+
+class DeadPlanner:
+    """A planner that breaks at every question."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
+        """Never an answer."""
+        raise RuntimeError("the planner is dead")
+
+
+_FIRST, _SECOND = 1_400_000, 1_800_000
+_BOTH = _FIRST + _SECOND
+_ONE = End("completed", None, _FIRST, 1)
+
+SCENARIOS = (
+    Scenario("happy path", _ONE),
+    Scenario("vendor fails", End("completed", None, _BOTH, 2), "gpu_vendor_1:fail_at_epoch=2"),
+    Scenario("overcharge", End("completed", None, _SECOND, 1), "gpu_vendor_1:price_above_quote=10"),
+    Scenario(
+        "price within tolerance",
+        End("completed", None, 1_540_000, 1),
+        "gpu_vendor_1:price_above_quote=10",
+        constraints={"price_tolerance": "0.2"},
+    ),
+    Scenario("payment rejected", End("completed", None, _BOTH, 1), "gpu_vendor_1:reject_payment"),
+    Scenario("rejected but cashed", End("completed", None, _BOTH, 2), "gpu_vendor_1:reject_but_cash"),
+    Scenario("answer to payment lost", _ONE, "gpu_vendor_1:drop_after_payment*1"),
+    Scenario("payment lost", _ONE, "gpu_vendor_1:drop_before_payment*1"),
+    Scenario(
+        "every answer to payment lost",
+        End("completed", None, _BOTH, 2),
+        "gpu_vendor_1:drop_after_payment",
+        long=True,
+    ),
+    Scenario("no receipt", _ONE, "gpu_vendor_1:no_receipt"),
+    Scenario("cancel during payment", End("cancelled", "cancelled", _FIRST, 1), cancelled=True),
+    Scenario("budget just enough", _ONE, budget=_FIRST),
+    Scenario("one micro-dollar short", End("failed", "planner_abort", 0, 0), budget=_FIRST - 1, paying=False),
+    Scenario("planner dead", End("failed", "internal_error", 0, 0), dead_planner=True, paying=False),
+    Scenario(
+        "both vendors fail",
+        End("failed", "planner_abort", 2 * _FIRST + _SECOND, 3),
+        "fail_at_epoch=2",
+    ),
+    Scenario("unpinned payee", _ONE, pinned=False),
+    Scenario("duplicate job", _ONE, "duplicate_job,drop_after_payment*1"),
+    Scenario("wrong payee", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_payee"),
+    Scenario("wrong network", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_network"),
+)
