@@ -42,8 +42,11 @@ def reserved(run: Run, job: Job, reservation: Reservation, now: datetime) -> Run
 def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime) -> Run:
     """A signed authorization is laid down, to be sent once this is stored. Raises `LedgerRefused`."""
     terms: dict[str, Json] = {
+        "payer": signed.payer,
         "payTo": signed.pay_to,
         "network": signed.network,
+        "asset": signed.asset,
+        "currency": signed.currency,
         "nonce": signed.nonce,
         "validBefore": signed.valid_before,
     }

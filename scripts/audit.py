@@ -1,45 +1,95 @@
-"""The audit of a run from outside: its trail fetched over the API, every hash computed again here."""
+"""The audit of a run from outside: chain, books, jobs, payments and trail held against each other.
+
+`judge` is pure; `audit_run` and `audit_all` bring it what the API answers, a page at a time.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from agent.audit import verify
-from scripts.shapes import Chain
+from agent.audit import ChainCheck
+from scripts.audit_money import Spent, money_faults
+from scripts.audit_trail import TrailCheck
+from scripts.books import books_of
+from scripts.client import Client, Refused
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-__all__ = ["Audited", "audit"]
+    from scripts.shapes import Records
+
+__all__ = ["Audited", "audit_all", "audit_run", "judge"]
+
+MOST_FAULTS: Final = 100
+"""Findings of one run that are told; a trail that is wrong from end to end needs no more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Audited:
-    """How many observations were checked, and what is wrong with them, one sentence each."""
+    """How much of a run was checked, and what is wrong with it, one sentence each."""
 
-    checked: int
+    run_id: str
+    observations: int
+    payments: int
+    jobs: int
     faults: tuple[str, ...]
 
-    def as_json(self, run_id: str) -> dict[str, JsonValue]:
+    def as_json(self) -> dict[str, JsonValue]:
         """For `--json`."""
         return {
-            "runId": run_id,
+            "runId": self.run_id,
             "verified": not self.faults,
-            "observations": self.checked,
+            "observations": self.observations,
+            "payments": self.payments,
+            "jobs": self.jobs,
             "faults": list(self.faults),
         }
 
 
-def audit(chain: Chain) -> Audited:
-    """Check numbering, chain, hashes and the end that the run names."""
-    head: dict[str, JsonValue] = {"seq": chain.run.audit.seq, "hash": chain.run.audit.hash}
-    foreign = {str(entry.get("runId")) for entry in chain.observations} - {chain.run.id}
+def judge(records: Records, entries: Iterable[dict[str, JsonValue]], spent: Spent) -> Audited:
+    """Check a run: `entries` is its whole trail, read once and not kept; `spent` the payments of other runs."""
+    run, jobs, payments = records.run, records.jobs, records.payments
+    chain, trail = ChainCheck(run.id), TrailCheck()
+    for entry in entries:
+        chain.look(entry)
+        trail.look(entry)
+    faults = [
+        *chain.verdict({"seq": run.audit.seq, "hash": run.audit.hash}),
+        *books_of(run, payments).faults,
+        *money_faults(run, jobs, payments),
+        *trail.faults(run, jobs, payments),
+        *spent.faults(payments),
+    ]
+    if len(faults) > MOST_FAULTS:
+        faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
+    return Audited(run.id, chain.checked, len(payments), len(jobs), tuple(faults))
+
+
+def audit_run(client: Client, run_id: str, spent: Spent | None = None) -> Audited:
+    """Fetch a run and judge it.
+
+    A run that the server fails to show, though the server itself is well, is a finding and no error.
+
+    Raises:
+        ClientError: the server cannot be reached, or refuses.
+    """
     try:
-        faults = tuple(verify(chain.observations, head))
-    except ValueError:
-        faults = ("an observation holds what JSON cannot: its hash cannot be computed",)
-    return Audited(
-        len(chain.observations),
-        (*faults, *(f"an observation belongs to another run: {other}" for other in sorted(foreign))),
-    )
+        records = client.snapshot(run_id).value
+        return judge(records, client.trail(run_id, records.run.audit.seq), spent or Spent())
+    except Refused as exc:
+        if exc.code != "internal_error":
+            raise
+        return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))
+
+
+def audit_all(client: Client) -> Iterator[Audited]:
+    """Every run that the server lists, newest first, with what their payments share.
+
+    Raises:
+        ClientError: the server cannot be reached, or refuses.
+    """
+    spent = Spent()
+    for run_id in client.every_run():
+        yield audit_run(client, run_id, spent)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import cli_local, cli_vendors
+from scripts import cli_audit, cli_local, cli_vendors
 from scripts.exits import MEANINGS, Exit
 from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
@@ -23,9 +23,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-audit_app = typer.Typer(help="Check what a run leaves behind.", no_args_is_help=True)
 app.add_typer(cli_vendors.app, name="vendors")
-app.add_typer(audit_app, name="audit")
+app.add_typer(cli_audit.app, name="audit")
 
 
 @app.command()
@@ -155,25 +154,6 @@ def runs(
         from scripts.view import runs_table
 
         say(runs_table(reply.value))
-
-
-@audit_app.command("verify")
-def audit_verify(run: RunArgument, json: JsonFlag = False) -> None:
-    """Compute every hash of a run's trail again, and say whether it holds."""
-    with session(json) as here:
-        from scripts.audit import audit
-
-        audited = audit(here.client.trail(run))
-        if json:
-            from json import dumps
-
-            print(dumps(audited.as_json(run)))
-        else:
-            from scripts.view import verdict
-
-            say(verdict(run, audited.checked, audited.faults))
-    if audited.faults:
-        raise typer.Exit(Exit.FAILED)
 
 
 def _end_as(status: str) -> None:

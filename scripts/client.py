@@ -9,8 +9,9 @@ ClientError
 
 from __future__ import annotations
 
+import json
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,7 @@ from scripts.shapes import (
     Chain,
     Health,
     Problem,
+    Records,
     Run,
     Runs,
     Status,
@@ -52,6 +54,15 @@ MAX_ANSWER: Final = 16 * 1024 * 1024
 
 PAGE: Final = 500
 """Observations in one answer: the API's limit."""
+
+EMPTY_PAGES: Final = 10
+"""Pages in a row without an observation after which a trail is not followed further."""
+
+RUNS_PAGE: Final = 100
+"""Runs in one answer: the API's limit."""
+
+LOOKS: Final = 5
+"""Times that a run which keeps changing is looked at again."""
 
 _SKEW_SEEN: Final = timedelta(seconds=2)
 """Differences of clocks below this are not believed: the Date header has whole seconds."""
@@ -175,17 +186,46 @@ class Client:
         asked = {"userId": user_id, "status": status, "limit": limit, "cursor": cursor}
         return self._read(Runs, self._ask("GET", "/api/runs", params=_given(asked)))
 
-    def trail(self, run_id: str) -> Chain:
-        """The run's whole trail, plainly as sent, with the run's own record of where it ends."""
-        entries: list[dict[str, JsonValue]] = []
-        after = 0
+    def snapshot(self, run_id: str) -> Reply[Records]:
+        """The run with the jobs and payments that were its own at one moment.
+
+        A server reads jobs and payments after the run. While a run goes on it is looked at until it stands still.
+
+        Raises:
+            Busy: it never did.
+        """
+        seen = self._records(run_id)
+        for _ in range(LOOKS):
+            if seen.value.run.status != "running":
+                return seen
+            again = self._records(run_id)
+            if again.value.run == seen.value.run:
+                return seen
+            seen = again
+        detail = f"run {run_id} changed whenever it was looked at; try again"
+        raise Busy(409, "run_busy", detail, text=json.dumps({"code": "run_busy", "detail": detail}))
+
+    def trail(self, run_id: str, last: int) -> Iterator[dict[str, JsonValue]]:
+        """The run's trail from its first observation to the one numbered `last`, plainly as sent, page by page."""
+        after, empty = 0, 0
+        while after < last and empty < EMPTY_PAGES:
+            chain = self._chain(run_id, after, min(PAGE, last - after))
+            yield from chain.observations
+            reached = chain.page.last_seq
+            if reached is not None and reached <= after:
+                return  # a server that pages in circles
+            empty = empty + 1 if reached is None else 0
+            after = after + PAGE if reached is None else reached
+
+    def every_run(self) -> Iterator[str]:
+        """The ids of all runs, newest first, page by page."""
+        cursor: str | None = None
         while True:
-            chain = self._chain(run_id, after)
-            entries += chain.observations
-            last = chain.page.last_seq
-            if last is None or last <= after or last >= chain.page.total:
-                return chain.model_copy(update={"observations": tuple(entries)})
-            after = last
+            page = self.runs(None, None, RUNS_PAGE, cursor).value
+            yield from (run.id for run in page.runs)
+            if page.next_cursor is None or page.next_cursor == cursor:
+                return
+            cursor = page.next_cursor
 
     def vendors(self) -> Reply[Vendors]:
         """The registry."""
@@ -207,9 +247,12 @@ class Client:
         params = _given({"runId": run_id, "limit": limit, "after": after})
         return self._ask("GET", "/api/agent-status", params=params)
 
-    def _chain(self, run_id: str, after: int) -> Chain:
+    def _records(self, run_id: str) -> Reply[Records]:
+        return self._read(Records, self._status(run_id, 1, None))
+
+    def _chain(self, run_id: str, after: int, limit: int) -> Chain:
         try:
-            return read_plainly(Chain, self._status(run_id, PAGE, after))
+            return read_plainly(Chain, self._status(run_id, limit, after))
         except ValueError:
             self._strange()
 

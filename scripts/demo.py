@@ -21,7 +21,7 @@ from rich.console import Console
 
 from agent.money import usd_json
 from gpu_vendor_mock.settings import LOCAL_SECRET
-from scripts.audit import Audited, audit
+from scripts.audit import Audited, audit_run
 from scripts.books import Books, against_vendors, books_of
 from scripts.client import Client, ClientError
 from scripts.exits import Exit
@@ -72,7 +72,7 @@ class Outcome:
             "budgetRemaining": usd_json(run.budget_remaining),
             "budgetSpent": usd_json(run.budget_spent),
             "booksBalance": not (self.books.faults or self.vendor_faults),
-            "audit": self.audited.as_json(run.id),
+            "audit": self.audited.as_json(),
         }
 
 
@@ -125,7 +125,7 @@ def _play(console: Console, client: Client, vendors: ServerProcess, quiet: bool)
         status=status,
         books=books_of(status.run, status.payments),
         vendor_faults=against_vendors(status.payments, _settlements(vendors)),
-        audited=audit(client.trail(run.id)),
+        audited=audit_run(client, run.id),
     )
 
 
@@ -161,7 +161,7 @@ def _account(console: Console, outcome: Outcome) -> None:
         books(outcome.books),
         *(faults or [agreement]),
         "",
-        verdict(status.run.id, outcome.audited.checked, outcome.audited.faults),
+        verdict(outcome.audited),
     ]
     for each in ["", *shown]:
         console.print(each, soft_wrap=True)

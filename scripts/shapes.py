@@ -26,8 +26,11 @@ __all__ = [
     "Observation",
     "Page",
     "Payment",
+    "Plain",
+    "PlainRun",
     "Problem",
     "Reason",
+    "Records",
     "Reservation",
     "Run",
     "Runs",
@@ -113,6 +116,13 @@ class Reservation(_Shape):
     authorized: bool
 
 
+class AuditHead(_Shape):
+    """The run's own record of its newest observation."""
+
+    seq: int
+    hash: str
+
+
 class Run(_Shape):
     """A run."""
 
@@ -129,6 +139,7 @@ class Run(_Shape):
     tick: int
     next_tick_at: datetime | None
     failure: Reason | None
+    audit: AuditHead
     created_at: datetime
     completed_at: datetime | None
 
@@ -144,6 +155,7 @@ class Job(_Shape):
     """One purchase at one vendor. `progress` in per cent."""
 
     id: str = Field(alias="_id")
+    run_id: str
     vendor_id: str
     vendor_job_id: str | None
     status: str
@@ -158,6 +170,8 @@ class Job(_Shape):
 class Payment(_Shape):
     """One authorization and what became of it."""
 
+    id: str = Field(alias="_id")
+    run_id: str
     job_id: str
     vendor_id: str
     amount: Usd
@@ -169,6 +183,7 @@ class Payment(_Shape):
     payer: str
     pay_to: str
     nonce: str
+    valid_before: datetime
 
 
 class Observation(_Shape):
@@ -188,34 +203,44 @@ class Page(_Shape):
     total: int
 
 
-class Status(_Shape):
-    """All that is known of a run."""
+class Records(_Shape):
+    """A run with its jobs and payments."""
 
     run: Run
     jobs: tuple[Job, ...]
     payments: tuple[Payment, ...]
+
+
+class Status(Records):
+    """All that is known of a run."""
+
     observations: tuple[Observation, ...]
     page: Page
 
 
-class AuditHead(_Shape):
-    """The run's own record of its newest observation."""
-
-    seq: int
-    hash: str
-
-
-class _Sealed(_Shape):
-    id: str = Field(alias="_id")
-    audit: AuditHead
-
-
 class Chain(_Shape):
-    """A trail as it was sent, with the run that names its end."""
+    """A page of a trail, plainly as it was sent: what is hashed."""
 
-    run: _Sealed
     observations: tuple[dict[str, JsonValue], ...]
     page: Page
+
+
+class PlainRun(_Shape):
+    """A run plainly as it was sent; what is not named here is in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(alias="_id")
+    audit: AuditHead
+    reservations: dict[str, dict[str, JsonValue]]
+
+
+class Plain(_Shape):
+    """A run with its jobs and payments, plainly as they were sent: what is exported."""
+
+    run: PlainRun
+    jobs: tuple[dict[str, JsonValue], ...]
+    payments: tuple[dict[str, JsonValue], ...]
 
 
 class Ticked(_Shape):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.progress_bar import ProgressBar
@@ -18,6 +18,9 @@ from scripts.epochs import Epoch
 from scripts.shapes import Job, Observation, Run, Runs, Status, Ticked, Vendors
 from scripts.text import plain, said, usd
 
+if TYPE_CHECKING:
+    from scripts.audit import Audited
+
 __all__ = [
     "ENDED",
     "Bar",
@@ -30,6 +33,7 @@ __all__ = [
     "trail",
     "vendors_table",
     "verdict",
+    "verdicts",
     "waiting",
 ]
 
@@ -139,18 +143,25 @@ def books(sums: Books) -> RenderableType:
     return Group(_title("Books"), *lines, Text(f"  total {usd(sums.total)} = {left}"), *_faults(sums.faults))
 
 
-def verdict(run_id: str, checked: int, faults: Sequence[str]) -> RenderableType:
-    """The audit's verdict on a run's trail."""
-    if faults:
-        head = Text.assemble("Audit of run ", (plain(run_id), "bold"), ": ", ("does NOT verify", "bold red"))
-        return Group(head, *_faults(faults))
-    return Text.assemble(
-        "Audit of run ",
-        (plain(run_id), "bold"),
-        ": ",
-        ("verified", "bold green"),
-        f" ({checked} observations, no gaps, every hash follows from the one before)",
+def verdict(audited: Audited) -> RenderableType:
+    """The audit's verdict on a run: one line, and what it found beneath."""
+    head = Text.assemble("Audit of run ", (plain(audited.run_id), "bold"), ": ")
+    if audited.faults:
+        return Group(head.append("does NOT verify", "bold red"), *_faults(audited.faults))
+    counts = ", ".join(
+        _count(number, noun)
+        for number, noun in (
+            (audited.observations, "observation"),
+            (audited.payments, "payment"),
+            (audited.jobs, "job"),
+        )
     )
+    return head.append("verified", "bold green").append(f" ({counts}: no gaps, every hash and every sum is right)")
+
+
+def verdicts(checked: int, faulty: int) -> Text:
+    """The audit of all runs, summed up."""
+    return Text(f"{_count(checked, 'run')} checked, {faulty} with findings")
 
 
 def runs_table(page: Runs) -> RenderableType:
@@ -204,6 +215,10 @@ def _job(job: Job) -> Text:
 
 def _status(status: str) -> Text:
     return said(status, _STATUS_STYLE.get(status, ""))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _title(text: str) -> Text:

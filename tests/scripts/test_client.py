@@ -95,20 +95,67 @@ def test_a_trail_is_fetched_page_by_page_and_kept_as_sent() -> None:
         Answer(200, status_json(observation_json(2, "end"), total=2)),
     ]
     with standing_in(*answers) as server, Client(server.url) as client:
-        chain = client.trail(RUN_ID)
+        trail = [*client.trail(RUN_ID, 2)]
 
-    assert [each.target.partition("after=")[2] for each in server.asked] == ["0", "1"]
-    assert chain.observations == (first, observation_json(2, "end"))
-    assert repr(chain.observations[0]["data"]) == "{'eta': 1.0, 'big': 1e+22, 'whole': 5}"
+    assert [each.target.partition("limit=")[2] for each in server.asked] == ["2&after=0", "1&after=1"]
+    assert trail == [first, observation_json(2, "end")]
+    assert repr(trail[0]["data"]) == "{'eta': 1.0, 'big': 1e+22, 'whole': 5}"
+
+
+def test_no_more_than_a_page_is_fetched_ahead() -> None:
+    """A trail of any length: the second page is asked for when the first has been read."""
+    page = status_json(observation_json(1, "quote"), total=5)
+    with standing_in(Answer(200, page)) as server, Client(server.url) as client:
+        next(client.trail(RUN_ID, 5))
+
+    assert len(server.asked) == 1
 
 
 def test_a_server_that_pages_in_circles_is_not_followed() -> None:
     """The same page again ends the trail; the audit then finds it short."""
     page = status_json(observation_json(1, "quote"), total=5)
     with standing_in(Answer(200, page), Answer(200, page)) as server, Client(server.url) as client:
-        client.trail(RUN_ID)
+        assert len([*client.trail(RUN_ID, 5)]) == 2
 
     assert len(server.asked) == 2
+
+
+def test_a_gap_of_whole_pages_is_passed_over_and_an_endless_one_is_not() -> None:
+    """Whoever drops a thousand entries does not hide what comes after; a head out of all bounds costs little."""
+    late = status_json(observation_json(1_001, "end"), total=1_001)
+    with standing_in(*[Answer(200, status_json())] * 2, Answer(200, late)) as server, Client(server.url) as client:
+        assert [entry["seq"] for entry in client.trail(RUN_ID, 1_001)] == [1_001]
+    with standing_in(*[Answer(200, status_json())] * 10) as server, Client(server.url) as client:
+        assert [*client.trail(RUN_ID, 10**12)] == []
+
+
+def test_a_run_that_goes_on_is_looked_at_until_it_stands_still() -> None:
+    """Jobs and payments are read after the run: only an unchanged run vouches that they are of one moment."""
+    moving = [Answer(200, status_json(run=run_json(tick=tick))) for tick in (1, 2, 3)]
+    with standing_in(*moving, moving[-1]) as server, Client(server.url) as client:
+        assert client.snapshot(RUN_ID).value.run.tick == 3
+
+    ended = Answer(200, status_json(run=run_json(status="completed")))
+    with standing_in(ended) as server, Client(server.url) as client:
+        client.snapshot(RUN_ID)
+
+
+def test_a_run_that_never_stands_still_is_busy() -> None:
+    """Nothing is said of a run that could not be seen as it was at one moment."""
+    moving = [Answer(200, status_json(run=run_json(tick=tick))) for tick in range(6)]
+    with standing_in(*moving) as server, Client(server.url) as client, pytest.raises(Busy, match="try again"):
+        client.snapshot(RUN_ID)
+
+    assert len(server.asked) == 6
+
+
+def test_every_run_is_listed_page_by_page() -> None:
+    """Until there is no next page, or the server says the same one again."""
+    pages: list[JsonValue] = [{"runs": [run_json()], "nextCursor": cursor} for cursor in ("1-a", "1-b", "1-b")]
+    with standing_in(*(Answer(200, page) for page in pages)) as server, Client(server.url) as client:
+        assert [*client.every_run()] == [RUN_ID] * 3
+    with standing_in(Answer(200, {"runs": [], "nextCursor": None})) as server, Client(server.url) as client:
+        assert [*client.every_run()] == []
 
 
 @pytest.mark.parametrize(
@@ -183,7 +230,7 @@ def test_an_answer_outside_the_api_is_no_server_of_ours(answer: Answer) -> None:
 )
 def test_a_strange_health_or_trail_is_no_server_of_ours_either(body: bytes) -> None:
     """The two answers that are read in their own way."""
-    asking: list[Callable[[Client], object]] = [Client.health, lambda client: client.trail(RUN_ID)]
+    asking: list[Callable[[Client], object]] = [Client.health, lambda client: [*client.trail(RUN_ID, 1)]]
     for ask in asking:
         with standing_in(Answer(200, body)) as server, Client(server.url) as client, pytest.raises(Unreachable):
             ask(client)

@@ -67,6 +67,8 @@ def test_json_is_the_apis_and_nothing_else(purser: Purser) -> None:
         "runId": run,
         "verified": True,
         "observations": watched["page"]["total"],
+        "payments": 2,
+        "jobs": 2,
         "faults": [],
     }
 
@@ -144,7 +146,9 @@ def test_seeding_again_changes_nothing(purser: Purser) -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("tick",), ("status",), ("watch",), ("cancel",), ("audit", "verify")], ids=" ".join
+    "arguments",
+    [("tick",), ("status",), ("watch",), ("cancel",), ("audit", "verify"), ("audit", "export")],
+    ids=" ".join,
 )
 def test_an_unknown_run_is_not_found(purser: Purser, arguments: tuple[str, ...]) -> None:
     """Exit 5; with --json the problem as the server sent it, on stderr."""
@@ -225,7 +229,7 @@ def test_a_busy_run_is_told_apart(command: Purser, elsewhere: pytest.MonkeyPatch
 def test_a_trail_that_was_tampered_with_does_not_verify(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:
     """Exit 1, with every fault."""
     page = status_json(observation_json(1, "quote"), run=run_json(audit={"seq": 2, "hash": "00"}), total=1)
-    with standing_in(Answer(200, page), Answer(200, page)) as server:
+    with standing_in(*[Answer(200, page)] * 8) as server:
         elsewhere.setenv("PURSER_URL", server.url)
         shown, told = command("audit", "verify", RUN_ID), command("audit", "verify", RUN_ID, "--json")
 
@@ -310,7 +314,7 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
 
 def test_every_command_takes_json(command: Purser) -> None:
     """Scripts can rely on it."""
-    groups = {"vendors": ["list", "add", "update", "remove", "seed"], "audit": ["verify"]}
+    groups = {"vendors": ["list", "add", "update", "remove", "seed"], "audit": ["verify", "export"]}
     plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev"]
 
     for words in [[name] for name in plain] + [[group, name] for group in groups for name in groups[group]]:

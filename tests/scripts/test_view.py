@@ -6,6 +6,7 @@ import pytest
 from rich.console import RenderableType
 
 from scripts import view
+from scripts.audit import Audited
 from scripts.books import Books, books_of
 from scripts.client import Refused
 from scripts.epochs import Epoch
@@ -147,9 +148,14 @@ def test_vendors_show_price_score_and_record() -> None:
 
 
 def test_a_verdict_says_what_was_checked_or_what_is_wrong() -> None:
-    """Verified, or every fault by itself."""
-    assert "verified (12 observations" in drawn(view.verdict(RUN_ID, 12, ()))
-    assert "WRONG: observation 3 was changed" in drawn(view.verdict(RUN_ID, 12, ["observation 3 was changed"]))
+    """Verified on one line, or every fault by itself."""
+    good = drawn(view.verdict(Audited(RUN_ID, 12, 1, 2, ())))
+    bad = drawn(view.verdict(Audited(RUN_ID, 12, 1, 2, ("observation 3 was changed", "another"))))
+
+    assert "verified (12 observations, 1 payment, 2 jobs" in good
+    assert len(good.splitlines()) == 1
+    assert bad.splitlines()[1:] == ["  WRONG: observation 3 was changed", "  WRONG: another"]
+    assert drawn(view.verdicts(1, 0)) == "1 run checked, 0 with findings\n"
 
 
 def test_a_refusal_shows_code_detail_and_fields() -> None:
@@ -191,7 +197,7 @@ def _everything() -> list[RenderableType]:
         view.ticked(Ticked(message=HOSTILE, action={"reason": HOSTILE}, run=told.run)),
         view.runs_table(runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE)),
         view.vendors_table(vendors(bad_vendor)),
-        view.verdict(HOSTILE, 1, [HOSTILE]),
+        view.verdict(Audited(HOSTILE, 1, 0, 0, (HOSTILE,))),
         view.books(Books(1, 1, 0, 0, (), (HOSTILE,))),
         view.problem(Refused(422, HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)])),
         view.Bar(HOSTILE, 10, None, HOSTILE),
