@@ -129,8 +129,10 @@ class Oracle:
         _must(sum(out.values()) <= bound, "whatever can be cashed is bound", (out, bound))
 
     async def _of_another_run(self, key: str) -> bool:
-        everybody = await self._database.collection("runs").find({}, [("_id", 1)], 10_000)
-        return any(str(job.id) == key for each in everybody for job in await self._books.jobs(Run(**each)))
+        for each in await self._database.collection("runs").find({}, [("_id", 1)], 10_000):
+            if any(str(job.id) == key for job in await self._books.jobs(Run.model_validate(each))):
+                return True
+        return False
 
     def _vendors_side(self, jobs: Mapping[str, Job]) -> None:
         """At the vendors: one payment, the same bytes, one settlement and one job a purchase."""
