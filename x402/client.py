@@ -95,9 +95,7 @@ class PaymentAuth(httpx.Auth):
         body = await response.aread()
         age = response.headers.get("Age", "")
         if age.isdecimal() and age.strip("0"):
-            raise NotX402(
-                f"the 402 comes from a cache, {clean(age, 20)} s old: its terms may not be those of today"
-            )
+            raise NotX402(f"the 402 comes from a cache, {clean(age, 20)} s old: its terms may have changed")
         skew = _clock_skew(response, self._clock())
         if skew is not None and abs(skew) > _WARN_SKEW:
             _log.warning("the clock of %s differs from ours by %.0f s", response.url.host, skew)

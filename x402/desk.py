@@ -1,10 +1,10 @@
-"""A facilitator's HTTP face without a server: method, path and body in, status and JSON out (x402 spec v2 section 7).
+"""A facilitator's HTTP face without a server: method, path and body in, status and JSON out.
 
     GET /supported    POST /verify    POST /settle
 
-Whatever serves it adds the socket and hands in at most `codec.MAX_BYTES` of body; `x402.remote` is its client.
-A refusal is an answer with status 200, in the words of the official SDKs, whose clients lose the reason of any other
-status. A message that cannot be read is a refusal too: official facilitators end such a call with an exception.
+As in x402 spec v2 section 7. Whatever serves it adds the socket and a bound on bodies; `x402.remote` calls it.
+A refusal is an answer with status 200, in the words of the official SDKs, whose clients lose the reason of any
+other status. A message that cannot be read is a refusal too; the official facilitator raises an exception.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     answer = await book.once(payment, request, sell)    # PaymentIdMissing: 400, PaymentIdConflict: 409
 
-Spec: `specs/extensions/payment_identifier.md`, and its newer text (x402#2307) that binds an id to the request and is
-looked up before the payment is verified. A book is one id space: use one per tenant and route.
+Spec: `specs/extensions/payment_identifier.md`, and its newer text (x402#2307) that binds an id to the request. An
+id is looked up before its payment is verified. A book is one id space: use one per tenant and route.
 """
 
 from __future__ import annotations
@@ -74,10 +74,10 @@ class PaymentIds(Generic[_T]):
     async def once(self, payment: Payment, request: bytes, sell: Callable[[], Awaitable[_T]]) -> _T:
         """The answer to a paid request: what `sell` returns, or what it returned for this id before.
 
-        `request` tells requests apart: method, path and body, say. `sell` verifies, settles and does the work. When
-        it raises an `X402Error` nothing was sold and the id is free again; once settling was tried, and after any
-        other exception, it stays with this payment, which may come again. A twin of a request that is still worked
-        on waits for its answer.
+        `request` tells requests apart: method, path and body, say. `sell` verifies, settles and does the work.
+        When it raises an `X402Error` nothing was sold and the id is free again; once settling was tried, and after
+        any other exception, it stays with this payment, which may come again. A twin of a request that is still
+        worked on waits for its answer.
 
         Raises:
             PaymentIdMissing, PaymentIdConflict: and whatever `sell` raises.

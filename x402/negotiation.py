@@ -47,9 +47,9 @@ def read_challenge(headers: Mapping[str, str], body: bytes, *, body_terms: bool 
     """The terms of a 402 answer.
 
     The header wins; a version 1 object in the body comes second. Version 2 terms that are only in the body are
-    refused unless `body_terms` opts in: their place is the header (x402#2207). Where both hold terms, an offer of the
-    body is taken over if it asks less than the header does for the same token: the payer must never pay the higher
-    of two prices. Else the body is not looked at.
+    refused unless `body_terms` opts in: their place is the header (x402#2207). Where both hold terms, an offer of
+    the body is taken over if it asks less than the header does for the same token: the payer must never pay the
+    higher of two prices. Else the body is not looked at.
 
     Raises:
         MalformedHeader: the header is there and cannot be read.

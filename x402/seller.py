@@ -89,7 +89,7 @@ class Seller:
         max_timeout_seconds: int = 300,
         extensions: JsonObject | None = None,
     ) -> None:
-        """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; one that declares
+        """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; who declares
         `payment-identifier` must keep to it, see `x402.idempotency`."""
         token = default_asset(network)
         if token is None:
