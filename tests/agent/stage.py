@@ -196,11 +196,12 @@ async def a_stage(
     )
     registry = VendorStore(database)
     for persona in vendors:
-        await registry.add(_registered(persona, pinned=pinned))
+        await registry.add(registered(persona, pinned=pinned))
     return Stage(services, clock, transport, journal, chain, database)
 
 
-def _registered(persona: Persona, *, pinned: bool) -> Vendor:
+def registered(persona: Persona, *, pinned: bool) -> Vendor:
+    """The vendor as the registry has it, its payee known from the start or not."""
     return Vendor(
         vendor_id=persona.vendor_id,
         name=persona.name,

@@ -95,9 +95,11 @@ class Oracle:
         for key, moved in settled.items():
             _must(key in payments, "what moved is booked", key)
             _booked_as_it_moved(payments[key], moved)
+        lies = {(each.vendor_id, each.fault) for each in self._record.faults}
         for key, payment in payments.items():
             _must(payment.status in ("completed", "unresolved"), "payments end", (key, payment.status))
-            proven = payment.status != "completed" or key in settled
+            forged = (payment.vendor_id, FaultName.FORGED_RECEIPT) in lies  # nobody can tell without a chain
+            proven = payment.status != "completed" or key in settled or forged
             _must(proven, "only what moved is booked as paid", (key, payment.status))
         booked = sum(each.amount for each in payments.values())
         _must(run.budget_spent == booked, "spent is what was paid or lost", (run.budget_spent, booked))

@@ -1,0 +1,308 @@
+"""Who takes the next step, and what becomes of it.
+
+Each crossing from a process to the world (store, vendor, planner) is parked twice: before its effect, and with the
+answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its fate. It goes on; it
+waits, while the others go on; the effect fails, or happens and its answer is lost; the process dies there. What had
+left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, a
+write that the server had queued.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Literal, TypeVar
+
+import httpx
+
+from agent.errors import StoreUnavailable
+from tests.agent.killing import Killed
+from tests.sim.choices import Choices
+from tests.sim.loop import VirtualClock
+
+__all__ = ["Fate", "Kind", "PlannerDown", "Process", "Scheduler", "Stuck", "Temper"]
+
+T = TypeVar("T")
+
+_WAITS: Final = (0.05, 1.0, 6.0, 20.0, 31.0, 50.0, 130.0, 420.0, 1_000.0)
+"""Seconds: within a time-out, beyond it, beyond a lease, beyond an authorization."""
+
+_WRITES: Final = ("insert", "insert_new", "update", "replace", "delete")
+
+
+class PlannerDown(RuntimeError):
+    """The service that plans is away and its client did not expect it."""
+
+
+class Stuck(AssertionError):
+    """Everybody waits and nothing is coming."""
+
+
+class Kind(StrEnum):
+    """Where a crossing goes to."""
+
+    READ = "read"
+    WRITE = "write"
+    WIRE = "wire"
+    PLANNER = "planner"
+
+
+class Fate(StrEnum):
+    """What becomes of a step. Not each of them can befall each step."""
+
+    GO = "goes on"
+    WAIT = "waits"
+    FAIL = "fails"
+    FAIL_LATE = "fails and arrives late"
+    LOSE = "loses its answer"
+    TEAR = "gets half an answer"
+    DIE = "dies"
+    DIE_LATE = "dies and arrives late"
+
+
+_BEFORE: Final = {
+    Kind.READ: (Fate.WAIT, Fate.FAIL, Fate.DIE),
+    Kind.WRITE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
+    Kind.WIRE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
+    Kind.PLANNER: (Fate.WAIT, Fate.FAIL, Fate.DIE),
+}
+_AFTER: Final = {
+    Kind.READ: (Fate.WAIT, Fate.DIE),
+    Kind.WRITE: (Fate.WAIT, Fate.LOSE, Fate.DIE),
+    Kind.WIRE: (Fate.WAIT, Fate.LOSE, Fate.TEAR, Fate.DIE),
+    Kind.PLANNER: (Fate.WAIT, Fate.LOSE, Fate.DIE),
+}
+_ADRIFT: Final = (Fate.WAIT,)
+
+
+@dataclass(frozen=True, slots=True)
+class Temper:
+    """How rough the world is: the chance that a step does not just go on, what may befall it then, and how likely
+    the process that took the last step takes the next one too. `pace`: milliseconds that a step takes."""
+
+    trouble: float
+    fates: frozenset[Fate]
+    stickiness: float
+    pace: int
+
+
+class Process:
+    """One process: a name that no other ever had, until it is dead."""
+
+    def __init__(self, name: str, skew_ms: int = 0) -> None:
+        """`skew_ms`: by how much its clock is wrong."""
+        self.name = name
+        self.skew_ms = skew_ms
+        self.dead = False
+
+
+@dataclass(eq=False, slots=True)
+class _Parked:
+    process: Process
+    name: str
+    kind: Kind
+    stage: Literal["before", "after", "adrift"]
+    future: asyncio.Future[Fate] | None
+    deliver: Callable[[], None] | None
+    """Lets the effect happen although nobody waits for it."""
+    not_before: int = 0
+
+
+@dataclass
+class Tally:
+    """What was met, for the table."""
+
+    fates: Counter[str] = field(default_factory=Counter)
+    steps: int = 0
+
+
+class Scheduler:
+    """Parks crossings and decides about them. `looked` is called after each step; it raises what it finds."""
+
+    def __init__(
+        self, clock: VirtualClock, choices: Choices, temper: Temper, steps: int, looked: Callable[[], None]
+    ) -> None:
+        """After `steps` steps nothing is left to chance any more."""
+        self._clock = clock
+        self._choices = choices
+        self._temper = temper
+        self._steps = steps
+        self._looked = looked
+        self._parked: list[_Parked] = []
+        self._last: Process | None = None
+        self._adrift: set[asyncio.Future[object]] = set()
+        self.trace: list[tuple[int, str, str, str, str]] = []
+        self.tally = Tally()
+
+    @property
+    def empty(self) -> bool:
+        """Nobody is parked and nothing is adrift."""
+        return not self._parked and not self._adrift
+
+    async def cross(self, process: Process, name: str, kind: Kind, effect: Callable[[], Awaitable[T]]) -> T:
+        """Let `effect` happen, or not, as is decided.
+
+        Raises:
+            Killed: the process is dead.
+            StoreUnavailable, httpx.TransportError, PlannerDown: it failed, or its answer was lost.
+        """
+
+        def deliver() -> None:
+            late = asyncio.ensure_future(effect())
+            self._adrift.add(late)
+            late.add_done_callback(self._arrived)
+
+        fate = await self._park(process, name, kind, "before", deliver)
+        if fate in (Fate.FAIL, Fate.FAIL_LATE):
+            raise _refused(kind)
+        happening = asyncio.ensure_future(effect()) if kind is Kind.WIRE else effect()
+        if isinstance(happening, asyncio.Future):
+            # the vendor goes on with what it has begun, whoever waits for it
+            self._adrift.add(happening)
+            happening.add_done_callback(self._arrived)
+            happening = asyncio.shield(happening)
+        error: Exception | None = None
+        result: T | None = None
+        try:
+            result = await happening
+        except Exception as exc:
+            error = exc
+        fate = await self._park(process, name, kind, "after", None)
+        if fate is Fate.LOSE:
+            raise _lost(kind)
+        if error is not None:
+            raise error
+        if fate is Fate.TEAR and isinstance(result, httpx.Response):
+            result.stream = _Torn()
+        return result  # type: ignore[return-value]  # the effect's own, None included
+
+    def step(self, timeout: float | None) -> None:
+        """Nobody goes on by himself: release somebody, or let time pass until somebody can."""
+        self._looked()
+        now = self._clock.ms
+        ready = [each for each in self._parked if each.not_before <= now]
+        if not ready:
+            times = [each.not_before for each in self._parked]
+            if timeout is not None:
+                times.append(now + max(1, math.ceil(timeout * 1_000)))
+            if not times:
+                raise Stuck("everybody waits and nothing is coming")
+            self._clock.ms = min(times)
+            return
+        self.tally.steps += 1
+        if self.tally.steps == self._steps:
+            self._choices.stop()
+        self._clock.ms += self._temper.pace
+        parked = self._next(ready)
+        fate = self._fate(parked)
+        self.trace.append((now, parked.process.name, parked.stage, parked.name, fate))
+        self.tally.fates[f"{parked.kind} {parked.stage}: {fate}"] += 1
+        self._last = parked.process
+        self._befall(parked, fate)
+
+    def _next(self, ready: list[_Parked]) -> _Parked:
+        if len(ready) == 1:
+            return ready[0]
+        stay = self._temper.stickiness * len(ready) / (1 - self._temper.stickiness)
+        weights = [1.0 + (stay if each.process is self._last else 0.0) for each in ready]
+        return self._choices.pick(ready, weights)
+
+    def _fate(self, parked: _Parked) -> Fate:
+        if parked.stage == "adrift":
+            possible: tuple[Fate, ...] = _ADRIFT
+        else:
+            possible = (_BEFORE if parked.stage == "before" else _AFTER)[parked.kind]
+        possible = tuple(each for each in possible if each in self._temper.fates)
+        if not possible or not self._choices.happens(self._temper.trouble):
+            return Fate.GO
+        return self._choices.pick(possible)
+
+    def _befall(self, parked: _Parked, fate: Fate) -> None:
+        if fate is Fate.WAIT:
+            self._postpone(parked)
+            return
+        if fate in (Fate.FAIL_LATE, Fate.DIE_LATE):
+            ghost = _Parked(parked.process, parked.name, parked.kind, "adrift", None, parked.deliver)
+            self._parked.append(ghost)
+            self._postpone(ghost)
+        if fate in (Fate.DIE, Fate.DIE_LATE):
+            self.kill(parked.process)
+            return
+        self._parked.remove(parked)
+        if parked.future is not None:
+            parked.future.set_result(fate)
+        elif parked.deliver is not None:
+            parked.deliver()
+
+    def _postpone(self, parked: _Parked) -> None:
+        parked.not_before = self._clock.ms + int(self._choices.pick(_WAITS) * 1_000)
+
+    def kill(self, process: Process) -> None:
+        """End the process: whatever it waits for, it never hears of."""
+        process.dead = True
+        for parked in tuple(self._parked):
+            if parked.process is process and parked.future is not None:
+                self._parked.remove(parked)
+                if not parked.future.done():
+                    parked.future.set_exception(Killed())
+
+    async def _park(
+        self,
+        process: Process,
+        name: str,
+        kind: Kind,
+        stage: Literal["before", "after"],
+        deliver: Callable[[], None] | None,
+    ) -> Fate:
+        if process.dead:
+            raise Killed
+        future: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
+        parked = _Parked(process, name, kind, stage, future, deliver)
+        self._parked.append(parked)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if parked not in self._parked:
+                pass
+            elif stage == "before" and kind is Kind.WIRE:  # a time-out takes nothing back from the network
+                parked.stage, parked.future = "adrift", None
+            else:
+                self._parked.remove(parked)
+            raise
+
+    def _arrived(self, late: asyncio.Future[object]) -> None:
+        self._adrift.discard(late)
+        if not late.cancelled():
+            late.exception()  # nobody is there to hear it
+
+
+class _Torn(httpx.AsyncByteStream):
+    """A body of which nothing comes after its headers."""
+
+    async def __aiter__(self):  # type: ignore[no-untyped-def]
+        raise httpx.ReadError("the connection broke within the answer")
+        yield b""
+
+
+def kind_of(name: str) -> Kind:
+    """Where a watched effect of this name goes to."""
+    verb = name.partition(" ")[0]
+    if verb == "plan":
+        return Kind.PLANNER
+    return Kind.WRITE if verb in _WRITES else Kind.READ
+
+
+def _refused(kind: Kind) -> Exception:
+    if kind is Kind.WIRE:
+        return httpx.ConnectError("no connection")
+    return PlannerDown("no connection") if kind is Kind.PLANNER else StoreUnavailable("no connection")
+
+
+def _lost(kind: Kind) -> Exception:
+    if kind is Kind.WIRE:
+        return httpx.ReadTimeout("no answer in time")
+    return PlannerDown("no answer in time") if kind is Kind.PLANNER else StoreUnavailable("no answer in time")

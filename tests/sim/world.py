@@ -1,0 +1,341 @@
+"""One simulated world: several processes that tick, users who start and cancel, vendors, one store, one clock.
+
+Everything that Purser is made of is the real thing but for the clock, the wire and the planner's whims; each process
+has clients of its own on the one embedded store. `World.live` lets it live until every run has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import count
+from typing import Final, TypeVar
+
+import httpx
+from bson import ObjectId
+
+from agent import runs
+from agent.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.runs import Order
+from agent.services import Services
+from agent.settings import MOCK_SECRET
+from agent.store.embedded import EmbeddedDatabase
+from agent.store.runs import RunStore
+from agent.store.vendors import VendorStore
+from agent.tick import tick
+from agent.wallet import Wallet
+from agent.world import World as Seam
+from gpu_vendor_mock.app import create_app
+from gpu_vendor_mock.faults import FAULT_HEADER, parse_faults
+from gpu_vendor_mock.journal import Journal
+from gpu_vendor_mock.settings import Settings as VendorSettings
+from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner
+from tests.agent.stage import KEY, START, InProcess, registered
+from tests.sim.choices import Choices
+from tests.sim.loop import VirtualClock, VirtualLoop
+from tests.sim.oracle import Oracle, Wrong
+from tests.sim.scenario import FAULTS, Buyer, Scenario
+from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
+from tests.sim.whims import WhimsicalPlanner
+from tests.sim.witness import Witness
+from vendors.client import VendorClient
+from x402.client import BoundedTransport
+from x402.offline import MemoryLedger, OfflineFacilitator
+
+__all__ = ["Met", "World"]
+
+T = TypeVar("T")
+
+_PATIENCE: Final = timedelta(hours=16)
+"""Virtual time by which every run must have ended. Thirty waits of ten minutes are five hours."""
+
+_DEAD_FOR: Final = (1.0, 0.0, 12.0, 60.0, 300.0)
+"""Seconds until a process that died is replaced."""
+
+_CHANGES_HIS_MIND: Final = (20.0, 0.0, 0.5, 5.0, 90.0, 400.0)
+"""Seconds from a run's start to its cancelling."""
+
+
+@dataclass
+class Met:
+    """What a world came to, for the table."""
+
+    counts: Counter[str]
+    statuses: Counter[str]
+
+
+class World:
+    """The world of one scenario."""
+
+    def __init__(self, scenario: Scenario, choices: Choices) -> None:
+        """Nothing happens yet."""
+        self.scenario = scenario
+        self._choices = choices
+        self._clock = VirtualClock(START)
+        self._journal, self._chain = Journal(), MemoryLedger()
+        self._database = EmbeddedDatabase()
+        payees = {each.vendor_id: each.pay_to if scenario.pinned else None for each in scenario.vendors}
+        self._witness = Witness(self._journal, self._chain, payees, 2 * scenario.skew + timedelta(seconds=1))
+        self.scheduler = Scheduler(self._clock, choices, scenario.temper, scenario.steps, self._look)
+        self._transport = InProcess(self._vendors())
+        self._names, self._ids = count(1), count(1)
+        self._wallet = _wallet()
+        self._met: Counter[str] = Counter()
+        self._wrong: Wrong | None = None
+        self._promised: dict[ObjectId, bool] = {}
+
+    def live(self) -> Met:
+        """From the first order until every run has ended and nothing is under way.
+
+        Raises:
+            Wrong, Stuck: what must not be.
+        """
+        loop = VirtualLoop(self._clock, self.scheduler.step)
+        try:
+            loop.run_until_complete(self._live())
+            loop.run_until_complete(loop.shutdown_asyncgens())
+        finally:
+            _abandon(loop)
+        statuses = Counter(known.status for known in self._witness.runs.values())
+        for fired in self._journal.faults:
+            self._met[f"vendor fault {fired.fault.partition('=')[0]}"] += 1
+        self._met["settlements"] = len(self._journal.settlements)
+        return Met(self._met, statuses)
+
+    def audit(self) -> str:
+        """The heads of all trails."""
+        return " ".join(f"{known.seq}:{known.head}" for _, known in sorted(self._witness.runs.items()))
+
+    async def _live(self) -> None:
+        registry = VendorStore(self._database)
+        for persona in self.scenario.vendors:
+            await registry.add(registered(persona, pinned=self.scenario.pinned))
+        tasks = [asyncio.ensure_future(self._ticker()) for _ in range(self.scenario.tickers)]
+        tasks += [
+            asyncio.ensure_future(self._user(buyer, number)) for number, buyer in enumerate(self.scenario.buyers)
+        ]
+        await asyncio.gather(*tasks)
+        while not self.scheduler.empty:
+            await asyncio.sleep(1)
+        await self._last_look()
+
+    async def _last_look(self) -> None:
+        """Once all is said and done: what vendors cash late is cashed, and the books are compared with the journal."""
+        async with httpx.AsyncClient(transport=self._transport, trust_env=False) as http:
+            await http.get("http://127.0.0.1/journal", headers={"authorization": f"Bearer {MOCK_SECRET}"})
+        self._witness.look()
+        payees = {each.vendor_id: self._witness.payee(each.vendor_id) for each in self.scenario.vendors}
+        oracle = Oracle(self._database, self._journal, self._chain, payees)
+        books = RunStore(self._database)
+        for run_id, cancelled in self._promised.items():
+            await oracle.check_end(run_id)
+            run = await books.get(run_id)
+            self._witness.same_trail(run, await books.observations(run, 10_000))
+            if cancelled and run.status == "completed" and not run.cancel_requested:
+                raise Wrong("what was answered is never lost", f"run {run_id} was to be cancelled")
+            if self.scenario.calm and run.status != "completed":
+                raise Wrong("with nothing in its way a run completes", run.failure)
+
+    # ---------------------------------------------------------------- who lives in it
+
+    async def _ticker(self) -> None:
+        """A process that ticks; when it dies another takes its place."""
+        while not self._over():
+            process = self._process()
+            try:
+                await self._cron(process, self._services(process))
+            except Killed:
+                self._met["processes killed"] += 1
+                await asyncio.sleep(self._choices.pick(_DEAD_FOR))
+
+    async def _cron(self, process: Process, services: Services) -> None:
+        while not self._over():
+            if process.dead:
+                raise Killed
+            pause = self.scenario.period
+            known = list(self._promised)
+            if known and self._choices.pick((False, True)):
+                pause = self._choices.pick((pause, 0.0, 1.0, 10.0))
+                await self._tick_by_hand(services, self._choices.pick(known))
+            else:
+                pause = await self._round(services, pause)
+            await asyncio.sleep(pause)
+
+    async def _round(self, services: Services, pause: float) -> float:
+        """As the cron does it: whatever is due."""
+        try:
+            await runs.tick_due(services, 55)
+        except StoreUnavailable:
+            self._met["rounds without a store"] += 1
+        return pause * self._choices.pick((1.0, 0.1, 0.5))
+
+    async def _tick_by_hand(self, services: Services, run_id: ObjectId) -> None:
+        """As a user does it, due or not."""
+        try:
+            await tick(services, run_id)
+        except RunBusy:
+            self._met["ticks of a busy run"] += 1
+        except StoreUnavailable:
+            self._met["ticks without a store"] += 1
+        except LeaseLost:
+            pass
+
+    async def _user(self, buyer: Buyer, number: int) -> None:
+        """Starts a run until it is told that it has; may cancel it until it is told that it is."""
+        order = Order(f"u{number}", "Fine-tune tiny-llm", buyer.budget, buyer.constraints)
+        run = await self._insist(lambda services: runs.start(services.runs, services.world, order, "once"))
+        self._promised[run.id] = False
+        if not buyer.fickle:
+            return
+        await asyncio.sleep(self._choices.pick(_CHANGES_HIS_MIND))
+        await self._insist(lambda services: runs.cancel(services, run.id))
+        self._promised[run.id] = True
+
+    async def _insist(self, ask: Callable[[Services], Awaitable[T]]) -> T:
+        """Ask until there is an answer, as often as the process that is asked dies or has no store."""
+        while True:
+            process = self._process()
+            try:
+                return await ask(self._services(process))
+            except StoreUnavailable:
+                self._met["requests without a store"] += 1
+            except Killed:
+                self._met["processes killed"] += 1
+            await asyncio.sleep(2)
+
+    def _over(self) -> bool:
+        known = self._witness.runs.values()
+        all_there = len(self._promised) == len(self.scenario.buyers)
+        return all_there and all(each.status != "running" and not each.untold for each in known)
+
+    # ---------------------------------------------------------------- what it is made of
+
+    def _look(self) -> None:
+        if self._wrong is not None:
+            raise self._wrong
+        self._witness.look()
+        if self._clock.now() - START > _PATIENCE:
+            raise Wrong("a run ends", {key: known.status for key, known in self._witness.runs.items()})
+
+    def _process(self) -> Process:
+        skew = int(self.scenario.skew.total_seconds() * 1_000)
+        return Process(f"p{next(self._names)}", self._choices.pick((0, -skew, skew)) if skew else 0)
+
+    def _services(self, process: Process) -> Services:
+        tokens = count(1)
+        wrong = timedelta(milliseconds=process.skew_ms)
+
+        def now() -> datetime:
+            return self._clock.now() + wrong
+
+        http = httpx.AsyncClient(transport=BoundedTransport(_Wire(self, process)), trust_env=False)
+        settings = self.scenario.settings
+        gate = _Gate(self, process)
+        watched = WatchedDatabase(self._database, gate)
+        return Services(
+            settings=settings,
+            world=Seam(
+                now=now,
+                monotonic=self._clock.seconds,
+                new_id=lambda: ObjectId(f"{next(self._ids):024x}"),
+                new_token=lambda: f"{process.name}/{next(tokens)}",
+            ),
+            runs=RunStore(watched),
+            vendors=VendorStore(watched),
+            http=http,
+            client=VendorClient(http, settings.vendor_secret),
+            planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),
+            wallet=self._wallet,
+        )
+
+    def _vendors(self) -> Callable[..., object]:
+        ids = count(1)
+        settings = _vendor_settings().model_copy(
+            update={
+                "faults": parse_faults(self.scenario.faults),
+                "mock_vendors": self.scenario.vendors,
+                "epochs": self.scenario.epochs,
+                "epoch_seconds": self.scenario.epoch_seconds,
+            }
+        )
+        return create_app(
+            settings,
+            clock=self._clock.unix,
+            sleep=asyncio.sleep,
+            new_id=lambda: f"{next(ids):016x}",
+            facilitator=OfflineFacilitator(self._chain, self._clock.unix),
+            journal=self._journal,
+        )
+
+    async def stored(self, process: Process, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        """An effect on the store; what it made of a run is shown to the witness."""
+        result = await effect()
+        try:
+            if name == "update runs" and isinstance(result, dict):
+                self._witness.written(process.name, result, self._clock.now())
+            elif name == "insert runs":
+                for found in await self._database.collection("runs").find({}, [("_id", 1)], 10):
+                    if str(found["_id"]) not in self._witness.runs:
+                        self._witness.written(process.name, found, self._clock.now())
+        except Wrong as wrong:
+            self._wrong = self._wrong or wrong
+        return result
+
+    async def carried(self, request: httpx.Request) -> httpx.Response:
+        """A request at the vendor, with whatever goes wrong there by chance."""
+        request.headers.pop(FAULT_HEADER, None)
+        if self.scenario.wire_faults and self._choices.happens(self.scenario.wire_faults):
+            request.headers[FAULT_HEADER] = self._choices.pick(FAULTS)
+        return await self._transport.handle_async_request(request)
+
+
+class _Gate:
+    """`Watcher` of one process."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        """Cross to the store or to the planner."""
+        kind = kind_of(name)
+        if kind is Kind.PLANNER:
+            return await self._world.scheduler.cross(self._process, name, kind, effect)
+        return await self._world.scheduler.cross(
+            self._process, name, kind, lambda: self._world.stored(self._process, name, effect)
+        )
+
+
+class _Wire(httpx.AsyncBaseTransport):
+    """The network between one process and the vendors."""
+
+    def __init__(self, world: World, process: Process) -> None:
+        self._world = world
+        self._process = process
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Carry a request, or not."""
+        name = f"{request.method} {request.url.path}"
+        return await self._world.scheduler.cross(
+            self._process, name, Kind.WIRE, lambda: self._world.carried(request)
+        )
+
+
+@cache
+def _wallet() -> Wallet:
+    return Wallet(KEY)
+
+
+@cache
+def _vendor_settings() -> VendorSettings:
+    return VendorSettings()
+
+
+def _abandon(loop: VirtualLoop) -> None:
+    """Close a loop in which somebody may still wait for ever."""
+    loop.set_exception_handler(lambda *_: None)
+    loop.close()
