@@ -4,14 +4,19 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-peers/.installed
 NODE_PEERS := tests/interop/node/node_modules/.package-lock.json
+ANVIL := contracts/node_modules/.package-lock.json
+VYPER := .venv-chain/.installed
+TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo dev vendor test interop lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test interop test-chain lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
+	@echo "make demo-chain  the same, settled on a real EVM chain of its own (needs node 20)"
 	@echo "make test     lint, types and tests: all that CI runs"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
+	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
 	@echo "make lock     pin the newest allowed versions in requirements*.txt"
 	@echo "make clean    remove what these make"
@@ -27,6 +32,9 @@ $(STAMP): requirements-dev.txt
 
 demo: $(STAMP)
 	@./purser demo
+
+demo-chain: $(STAMP) $(ANVIL) $(TOKEN)
+	@$(BIN)/python -m scripts.demo_chain
 
 dev: $(STAMP)
 	@./purser dev
@@ -68,12 +76,33 @@ $(NODE_PEERS): tests/interop/node/package-lock.json
 	cd tests/interop/node && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $(NODE_PEERS)
 
+test-chain: $(STAMP) $(ANVIL) $(TOKEN)
+	$(BIN)/python -m pytest tests/chain
+
+$(ANVIL): contracts/package-lock.json
+	@echo "installing anvil, an EVM chain, into contracts (once) ..."
+	cd contracts && npm install --no-save --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $(ANVIL)
+
+$(VYPER): contracts/requirements.txt
+	@echo "installing the Vyper compiler into .venv-chain (once) ..."
+	$(PYTHON) -m venv --clear .venv-chain
+	.venv-chain/bin/python -m pip install --quiet --disable-pip-version-check -r contracts/requirements.txt
+	@touch $(VYPER)
+
+$(TOKEN): contracts/dollar.vy $(VYPER)
+	@mkdir -p contracts/build
+	.venv-chain/bin/vyper -f bytecode contracts/dollar.vy > $(TOKEN).part
+	@mv $(TOKEN).part $(TOKEN)
+
 picture: $(STAMP)
 	$(BIN)/python -m scripts.picture docs/demo.svg
 
 lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-chain.in -o requirements-chain.txt
+	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
 
 clean:
-	rm -rf .venv .venv-newest .venv-peers tests/interop/node/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-newest .venv-peers .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*

@@ -4,7 +4,8 @@ Version 1 of x402 names chains (`base-sepolia`), version 2 uses CAIP-2 ids (`eip
 is used. The EIP-712 name and version of a token differ per chain and are often wrong in servers' terms, so this
 table decides (x402 issues 271, 3102, 3105). Every amount of these tokens is in millionths of a dollar.
 
-To add a token, read `DOMAIN_SEPARATOR()` from its contract and compare it with `eip3009.domain_separator`.
+To add a token, read `DOMAIN_SEPARATOR()` from its contract and compare it with `eip3009.domain_separator`. A chain
+of one's own gets its token with `register`, for this process; a chain that the table knows is never changed by it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ASSETS", "V1_NAMES", "Asset", "asset", "chain_id", "default_asset", "to_caip2", "v1_name"]
+from x402.codec import Json, is_address, load_json, text_field
+
+__all__ = [
+    "ASSETS",
+    "V1_NAMES",
+    "Asset",
+    "asset",
+    "chain_id",
+    "default_asset",
+    "parse_assets",
+    "register",
+    "to_caip2",
+    "v1_name",
+]
 
 _EIP155: Final = re.compile(r"eip155:([1-9][0-9]{0,17})")
 
@@ -98,6 +112,7 @@ V1_NAMES: Final[Mapping[str, str]] = {
 }
 """Version 1 name to CAIP-2 id."""
 
+_TABLED: Final = frozenset(a.network for a in ASSETS)
 _BY_ADDRESS: Final = {(a.network, a.address.lower()): a for a in ASSETS}
 _DEFAULTS: Final = {a.network: a for a in reversed(ASSETS)}
 _V1_BY_ID: Final = {caip2: name for name, caip2 in V1_NAMES.items()}
@@ -111,6 +126,49 @@ def asset(network: str, address: str) -> Asset | None:
 def default_asset(network: str) -> Asset | None:
     """The dollar token a chain is usually paid in, if one is known."""
     return _DEFAULTS.get(network)
+
+
+def register(token: Asset) -> None:
+    """Make a token known to this process, at its start; the first one of a chain is its default.
+
+    Only for chains that the table above does not have: a setting cannot add a token to a chain that holds real
+    money, nor change one. The same token may be registered again.
+
+    Raises:
+        ValueError: the chain is in the table, or its token is known with another name or version.
+    """
+    if token.network in _TABLED:
+        raise ValueError(f"{token.network} has its tokens in x402.networks; a setting does not change them")
+    key = token.network, token.address.lower()
+    if _BY_ADDRESS.setdefault(key, token) != token:
+        raise ValueError(f"{token.address} on {token.network} is registered with another name or version")
+    _DEFAULTS.setdefault(token.network, token)
+
+
+def parse_assets(text: str) -> tuple[Asset, ...]:
+    """Tokens as JSON: `[{"network": "eip155:31337", "address": "0x...", "name": "...", "version": "2"}]`.
+
+    All have 6 decimals: every amount here is in millionths of a dollar.
+
+    Raises:
+        ValueError: it is no such list, or names a chain that the table above has.
+    """
+    entries = load_json(text)
+    if not isinstance(entries, list):
+        raise ValueError("must be a JSON list of tokens")
+    return tuple(map(_parsed, entries))
+
+
+def _parsed(entry: Json) -> Asset:
+    if not isinstance(entry, dict) or set(entry) != {"network", "address", "name", "version"}:
+        raise ValueError("each token must have network, address, name and version, and nothing else")
+    network, address = text_field(entry, "network"), text_field(entry, "address")
+    token = Asset(network, address, text_field(entry, "name"), text_field(entry, "version"))
+    if chain_id(token.network) is None or not is_address(token.address):
+        raise ValueError("network must be an eip155 id, address 0x and 40 hex digits")
+    if token.network in _TABLED:
+        raise ValueError(f"{token.network} has its tokens in x402.networks; a setting does not change them")
+    return token
 
 
 def chain_id(network: str) -> int | None:
