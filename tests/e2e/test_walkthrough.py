@@ -17,6 +17,7 @@ from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.client import Client
 from scripts.seed import seed
 from scripts.servers import api_server, vendor_server
+from tests.wire.given import drop, fresh_name, needs_server, server_uri
 
 MOST_TICKS = 500
 """A run of the walkthrough takes far fewer, however fast they follow each other."""
@@ -85,11 +86,20 @@ def each(value: JsonValue, key: str) -> list[JsonValue]:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """Both servers, the vendors seeded, gpu_vendor_1 set to fail."""
+def server_settings() -> Iterator[dict[str, str]]:
+    """A database of our own on the server, gone afterwards."""
+    name = fresh_name()
+    yield {"MONGODB_URI": server_uri(), "MONGODB_DB_NAME": name}
+    drop(name)
+
+
+@pytest.fixture(scope="module", params=["embedded", pytest.param("server", marks=needs_server)])
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """Both servers, the vendors seeded, gpu_vendor_1 set to fail; on the embedded store and on a real server."""
     empty = tmp_path_factory.mktemp("walkthrough")
     training = {"FAIL_VENDOR_ID": "gpu_vendor_1", "EPOCH_SECONDS": "0.05"}
-    with vendor_server(empty, training) as vendors, api_server(empty, {"POLL_SECONDS": "0.05"}) as api:
+    store = request.getfixturevalue("server_settings") if request.param == "server" else {}
+    with vendor_server(empty, training) as vendors, api_server(empty, {"POLL_SECONDS": "0.05", **store}) as api:
         with Client(api.ready()) as client:
             seed(client, vendors.ready())
         yield Place(api.url, vendors.url)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import secrets
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,25 +9,16 @@ import pytest
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.mongo import MongoDatabase
+from tests.wire.given import fresh_name, needs_server, server_uri
 
-_URI = os.environ.get("MONGODB_TEST_URI")
 
-
-@pytest.fixture(
-    params=[
-        "embedded",
-        pytest.param(
-            "server",
-            marks=pytest.mark.skipif(_URI is None, reason="no MongoDB server: set MONGODB_TEST_URI to one"),
-        ),
-    ]
-)
+@pytest.fixture(params=["embedded", pytest.param("server", marks=needs_server)])
 async def database(request: pytest.FixtureRequest) -> AsyncIterator[Database]:
     """An empty database."""
     if request.param == "embedded":
         yield EmbeddedDatabase()
         return
-    database = MongoDatabase(_URI or "", f"purser_test_{secrets.token_hex(6)}")
+    database = MongoDatabase(server_uri(), fresh_name())
     yield database
     await database.drop()
     await database.close()

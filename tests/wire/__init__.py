@@ -1,0 +1,1 @@
+"""Purser over the wire: a real server, real processes, real time."""

@@ -1,0 +1,55 @@
+import de.bwaldvogel.mongo.MongoServer;
+import de.bwaldvogel.mongo.MongoVersion;
+import de.bwaldvogel.mongo.backend.h2.H2Backend;
+import de.bwaldvogel.mongo.bson.Document;
+import io.netty.channel.Channel;
+import java.util.List;
+import java.util.Set;
+import org.h2.mvstore.MVStore;
+
+/**
+ * A MongoDB-compatible server for tests: mongo-java-server on one H2 file. Arguments: address, port, file.
+ *
+ * <p>Two promises of MongoDB that mongo-java-server does not keep are added here. One command runs at a time and its
+ * answer is copied before the next one starts: the library changes stored documents in place, and would encode an
+ * answer while another command writes to it. And a write is in the file before it is acknowledged, so that it
+ * survives the end of this process, kill -9 included.
+ */
+public final class WireServer extends H2Backend {
+    private static final Set<String> WRITES =
+            Set.of("insert", "update", "delete", "findAndModify", "createIndexes", "drop", "dropDatabase");
+
+    private WireServer(MVStore file) {
+        super(file);
+        version(new Version());
+    }
+
+    @Override
+    public synchronized Document handleCommand(Channel channel, String database, String command, Document query) {
+        Document answer = super.handleCommand(channel, database, command, query).cloneDeeply();
+        if (WRITES.contains(command)) {
+            commit();
+        }
+        return answer;
+    }
+
+    /** The oldest that today's drivers talk to; what Purser uses has not changed since long before it. */
+    private static final class Version implements MongoVersion {
+        @Override
+        public List<Integer> getVersionArray() {
+            return List.of(4, 4, 0);
+        }
+
+        @Override
+        public int getWireVersion() {
+            return 9;
+        }
+    }
+
+    public static void main(String[] arguments) {
+        MVStore file = new MVStore.Builder().fileName(arguments[2]).autoCommitDisabled().open();
+        MongoServer server = new MongoServer(new WireServer(file));
+        Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
+        server.bind(arguments[0], Integer.parseInt(arguments[1]));
+    }
+}

@@ -1,0 +1,110 @@
+"""What goes over the wire asks for the majority and its journal, in every collection and every operation."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+import pytest
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+
+from agent import ledger
+from agent.audit import observe
+from agent.models import INDEXES, Lease, Outcome
+from agent.store import mongo
+from agent.store.mongo import MongoDatabase
+from agent.store.runs import RunStore
+from agent.store.vendors import VendorStore
+from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
+from tests.agent.store.test_vendors import VENDOR
+from tests.wire.given import fresh_name, needs_server, server_uri
+
+pytestmark = needs_server
+
+WRITES: Final = {"insert", "update", "delete", "findAndModify", "createIndexes"}
+READS: Final = {"find", "aggregate"}
+COLLECTIONS: Final = {*INDEXES, "vendors"}
+
+WEAK: Final = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
+"""What a URI may say; it must not matter."""
+
+
+class Wire(CommandListener):
+    """Commands as they were sent: name, collection, body."""
+
+    def __init__(self) -> None:
+        """Nothing was sent yet."""
+        self.sent: list[tuple[str, str, Mapping[str, Any]]] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        """Note the commands that concern a collection."""
+        if event.command_name in WRITES | READS:
+            self.sent.append((event.command_name, str(event.command[event.command_name]), event.command))
+
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        """Of no interest."""
+
+    def failed(self, event: CommandFailedEvent) -> None:
+        """Of no interest."""
+
+
+@pytest.fixture
+async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MongoDatabase, Wire]]:
+    """A database that is listened to, opened with a URI that asks for as little as it can."""
+    wire = Wire()
+    monkeypatch.setitem(mongo._OPTIONS, "event_listeners", [wire])
+    database = MongoDatabase(f"{server_uri().rstrip('/')}/?{WEAK}", fresh_name())
+    yield database, wire
+    await database.drop()
+    await database.close()
+
+
+async def everything(database: MongoDatabase) -> None:
+    """Each operation of the stores, at least once."""
+    runs, vendors = RunStore(database), VendorStore(database)
+    await runs.init()
+    run = await runs.create(a_run())
+    claimed = await runs.claim(run.id, Lease(owner="a", until=NOW + timedelta(minutes=1)), NOW)
+    assert claimed is not None
+    job = a_job(run)
+    draft = ledger.reserve(observe(claimed, NOW, "error", "said"), job, a_reservation())
+    after = await runs.commit(claimed, ledger.authorize(draft, str(job.id), an_authorization()))
+    await runs.tell(after)
+    await runs.told(after)
+    await runs.request_cancel(run.id)
+    for listed in (runs.jobs(after), runs.payments(after)):
+        assert len(await listed) == 1
+    await runs.observations(after, 10)
+    await runs.page(10)
+    await runs.due(NOW, 10)
+    await runs.count("running")
+    await vendors.add(VENDOR)
+    await vendors.list()
+    await vendors.pin_payee("gpu_vendor_1", "0x" + "11" * 20)
+    await vendors.learn(Outcome(vendor_id="gpu_vendor_1", run_id=run.id, job_id=job.id, completed=True, at=NOW))
+    await vendors.remove("gpu_vendor_1")
+
+
+async def test_no_operation_asks_for_less_than_the_majority_and_its_journal(
+    heard: tuple[MongoDatabase, Wire],
+) -> None:
+    """Acknowledged means journaled by most; read means seen by most, so it cannot be undone by a failover."""
+    database, wire = heard
+    await everything(database)
+
+    weak_writes = [
+        (name, collection)
+        for name, collection, body in wire.sent
+        if name in WRITES and body.get("writeConcern") != {"w": "majority", "j": True}
+    ]
+    weak_reads = [
+        (name, collection)
+        for name, collection, body in wire.sent
+        if name in READS and body.get("readConcern") != {"level": "majority"}
+    ]
+
+    assert weak_writes == []
+    assert weak_reads == []
+    assert {collection for _, collection, _ in wire.sent} == COLLECTIONS
+    assert {name for name, _, _ in wire.sent} == WRITES | READS
