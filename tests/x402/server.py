@@ -71,7 +71,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
             pass  # the client went away, or the block ended
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
