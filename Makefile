@@ -8,11 +8,12 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test interop test-chain lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test interop peers-lose-money test-chain lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
 	@echo "make demo-chain  the same, settled on a real EVM chain of its own (needs node 20)"
+	@echo "make peers-lose-money  who pays twice when an answer is lost or a process dies"
 	@echo "make test     lint, types and tests: all that CI runs"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
@@ -64,6 +65,10 @@ unit-newest:
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
 	$(BIN)/python -m pytest tests/interop
+
+# Two stories of a lost payment, with the official client and with Purser: docs/reliability.md.
+peers-lose-money: $(STAMP) $(PEERS)
+	@$(BIN)/python -m tests.peers.stories
 
 $(PEERS): tests/peers/requirements.txt
 	@echo "installing the official Python SDK into .venv-peers (once) ..."
