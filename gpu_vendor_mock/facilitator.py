@@ -20,6 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gpu_vendor_mock.server import port_number
 from x402.codec import MAX_BYTES
 from x402.desk import FacilitatorDesk
 from x402.facilitator import Facilitator
@@ -58,11 +59,13 @@ def main(clock: Callable[[], float] = time.time) -> int:
         prog="gpu_vendor_mock.facilitator", description="An x402 facilitator, offline."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=4021, help="port, 0 for a free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=4021, help="port, 0 for a free one (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     try:
         listening = socket.create_server((arguments.host, arguments.port))
-    except (OSError, OverflowError) as exc:
+    except OSError as exc:
         sys.stderr.write(f"cannot listen on {arguments.host}:{arguments.port}: {exc}\n")
         return 2
     ledger = MemoryLedger()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import ipaddress
@@ -17,7 +18,7 @@ from gpu_vendor_mock.dropping import with_abort
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
 
-__all__ = ["DroppingProtocol", "make_server", "serve"]
+__all__ = ["DroppingProtocol", "make_server", "port_number", "serve"]
 
 
 class DroppingProtocol(H11Protocol):
@@ -53,6 +54,14 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server for `app` under which the faults that drop connections really drop them. Quiet but for warnings."""
     config = uvicorn.Config(app, http=DroppingProtocol, log_level="warning", access_log=False, lifespan="off")
     return uvicorn.Server(config)
+
+
+def port_number(text: str) -> int:
+    """A port as an argument of the command line; for argparse."""
+    port = int(text)
+    if not 0 <= port <= 65_535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port
 
 
 def _is_loopback(host: str) -> bool:

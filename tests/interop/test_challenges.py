@@ -50,8 +50,12 @@ async def test_of_two_prices_in_header_and_body_the_lower_is_paid(
     seller: Trap, official_buyer: Buyer, stated: str, version: int
 ) -> None:
     """The official clients read the header only, and pay the higher where the body asks for less."""
-    second = {"x402Version": 2, "accepts": [entry(amount=stated)]}
-    first = {"x402Version": 1, "error": "", "accepts": [v1_entry(maxAmountRequired=stated, resource=seller.goods)]}
+    second: dict[str, Json] = {"x402Version": 2, "accepts": [entry(amount=stated)]}
+    first: dict[str, Json] = {
+        "x402Version": 1,
+        "error": "",
+        "accepts": [v1_entry(maxAmountRequired=stated, resource=seller.goods)],
+    }
     body = to_json(first if version == 1 else second)
     seller.challenge = Reply(402, {**seller.challenge.headers, **JSON}, body)
     await Purse(most=20_000).buy(seller.goods)

@@ -115,8 +115,8 @@ async def test_a_settlement_without_an_answer_is_settled_again_and_not_called_fa
 ) -> None:
     """The money moved and the facilitator's answer was lost.
 
-    Purser's seller says "send it again" and delivers when that happens. The official ones answer 402 with a receipt
-    that says failed, have run the handler, and refuse the same payment from then on.
+    Purser's seller says "send it again" and delivers when that happens. The official ones answer 402 with a
+    receipt that says failed, have run the handler, and refuse the same payment from then on.
     """
     make, url = shop
     clerk.settling = [Reply(body=None)]

@@ -368,3 +368,23 @@ def test_a_limit_is_above_zero() -> None:
     """Zero would refuse everything, and be hard to find."""
     with pytest.raises(ValueError, match="max_bytes"):
         BoundedTransport(httpx.AsyncHTTPTransport(), 0)
+
+
+@pytest.mark.parametrize(
+    ("age", "paid"),
+    [("0", True), ("00", True), ("", True), ("soon", True), ("1", False), ("3600", False)],
+)
+async def test_terms_that_a_cache_kept_are_not_paid(wallet: Wallet, age: str, paid: bool) -> None:
+    """x402#2955: a 402 with an `Age` is an old one."""
+
+    def shop(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(402, headers=TERMS | {"Age": age})
+
+    auth = PaymentAuth(wallet)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(shop)) as http:
+        if paid:
+            await http.get(URL, auth=auth)
+        else:
+            with pytest.raises(NotX402, match=f"from a cache, {age} s old"):
+                await http.get(URL, auth=auth)
+    assert auth.paid is paid

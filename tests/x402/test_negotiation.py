@@ -7,11 +7,25 @@ import json
 import httpx
 import pytest
 
-from tests.x402.samples import NONCE, NOW, OTHER, PAYEE, PAYER, URL, challenge, entry, offer, v1_entry
-from x402.codec import Json, decode_header, encode_header
+from tests.x402.samples import (
+    NETWORK,
+    NONCE,
+    NOW,
+    OTHER,
+    PAYEE,
+    PAYER,
+    URL,
+    USDC,
+    challenge,
+    entry,
+    offer,
+    v1_entry,
+)
+from x402.codec import Json, decode_header, encode_header, to_json
 from x402.decode import offer_from
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, UnsupportedVersion
 from x402.negotiation import UnsignedPayment, build_payment, read_challenge, read_receipt, rejection_reason, window
+from x402.policy import Policy, choose
 from x402.wire import Challenge, Offer
 
 V2: dict[str, Json] = {"x402Version": 2, "accepts": [entry()], "resource": {"url": URL}}
@@ -243,3 +257,51 @@ def test_offers_of_both_versions_build_the_same_authorization() -> None:
     """The versions differ in spelling only."""
     first = offer_from(v1_entry(), 1)
     assert build(Challenge(1, (first,)), first).typed == build(challenge(), offer()).typed
+
+
+def _both(header: list[Json], body: dict[str, Json] | bytes) -> list[tuple[int, int]]:
+    """Version and amount of the offers of a challenge with terms in two places."""
+    headers = {"PAYMENT-REQUIRED": encode_header({"x402Version": 2, "accepts": header, "resource": {"url": URL}})}
+    read = read_challenge(headers, body if isinstance(body, bytes) else to_json(body))
+    return [(offer.version, offer.amount) for offer in read.offers]
+
+
+def test_a_lower_price_in_the_body_is_taken_over() -> None:
+    """Never the higher of two: the body may only lower what the header asks for the same token."""
+    first: dict[str, Json] = {"x402Version": 1, "accepts": [v1_entry(maxAmountRequired="4000")]}
+    second: dict[str, Json] = {"x402Version": 2, "accepts": [entry(amount="4000", asset=USDC.lower())]}
+    assert _both([entry()], first) == [(2, 10000), (1, 4000)]
+    assert _both([entry()], second) == [(2, 10000), (2, 4000)]
+    assert _both([entry(), entry(amount="3000")], first) == [(2, 10000), (2, 3000)]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"x402Version": 1, "accepts": [v1_entry()]},
+        {"x402Version": 1, "accepts": [v1_entry(maxAmountRequired="20000")]},
+        {"x402Version": 2, "accepts": [entry(amount="1", network="eip155:8453")]},
+        {"x402Version": 3, "accepts": [entry(amount="1")]},
+        {"x402Version": 2, "accepts": [entry(amount=1), None]},
+        {"accepts": [entry(amount="1")]},
+        {"error": "pay"},
+        b"<html>",
+        b"\xff",
+    ],
+)
+def test_any_other_body_beside_a_header_is_not_looked_at(body: dict[str, Json] | bytes) -> None:
+    """Equal or dearer, for another token, of another version, or no terms at all."""
+    assert _both([entry()], body) == [(2, 10000)]
+
+
+def test_a_version_1_offer_beside_a_header_is_paid_in_version_1() -> None:
+    """Without the resource and the extensions of version 2, and for the place that was called."""
+    message: dict[str, Json] = {"x402Version": 2, "accepts": [entry()], "resource": {"url": URL}}
+    declared: dict[str, Json] = {"payment-identifier": {"info": {"required": True}}}
+    headers = {"PAYMENT-REQUIRED": encode_header(message | {"extensions": declared})}
+    stated: dict[str, Json] = {"x402Version": 1, "accepts": [v1_entry(maxAmountRequired="4000")]}
+    read = read_challenge(headers, to_json(stated))
+    chosen = choose(read, Policy(10_000, frozenset({NETWORK}), origin=URL))
+    unsigned = build_payment(read, chosen, payer=PAYER, nonce=NONCE, valid_after=0, valid_before=1)
+    assert (chosen.version, chosen.amount) == (1, 4000)
+    assert (unsigned.resource, unsigned.extensions) == (None, None)
