@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -166,7 +167,7 @@ async def a_stage(
     ids = count(1)
     journal, chain = Journal(), MemoryLedger()
     app = create_app(
-        VendorSettings(faults=parse_faults(faults), mock_vendors=vendors, epoch_seconds=epoch_seconds),
+        _vendor_settings(faults, vendors, epoch_seconds),
         clock=clock.unix,
         new_id=lambda: f"{next(ids):016x}",
         facilitator=OfflineFacilitator(chain, clock.unix),
@@ -183,7 +184,7 @@ async def a_stage(
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, watcher)))
     database = EmbeddedDatabase()
     watched = WatchedDatabase(database, watcher)
-    our_settings = Settings.model_validate(settings or {})
+    our_settings = Settings.model_validate(settings) if settings else _usual_settings()
     services = Services(
         settings=our_settings,
         world=world,
@@ -198,6 +199,16 @@ async def a_stage(
     for persona in vendors:
         await registry.add(registered(persona, pinned=pinned))
     return Stage(services, clock, transport, journal, chain, database)
+
+
+@cache
+def _usual_settings() -> Settings:
+    return Settings()
+
+
+@cache
+def _vendor_settings(faults: str, vendors: tuple[Persona, ...], epoch_seconds: float) -> VendorSettings:
+    return VendorSettings(faults=parse_faults(faults), mock_vendors=vendors, epoch_seconds=epoch_seconds)
 
 
 def registered(persona: Persona, *, pinned: bool) -> Vendor:

@@ -24,7 +24,8 @@ class End:
 class Scenario:
     """What the vendors do (`faults`), what the user wants, and the end of it.
 
-    `cancelled`: the user cancels while the first payment is under way. `paying`: there is a payment to die in.
+    `cancelled`: the user cancels while the first payment is under way. `twice`: its first purchase
+    is like no other's, so that it is worth dying in it twice.
     `long`: so many effects that it is left to the nights.
     """
 
@@ -36,7 +37,7 @@ class Scenario:
     pinned: bool = True
     dead_planner: bool = False
     cancelled: bool = False
-    paying: bool = True
+    twice: bool = False
     long: bool = False
 
 
@@ -53,37 +54,37 @@ _BOTH = _FIRST + _SECOND
 _ONE = End("completed", None, _FIRST, 1)
 
 SCENARIOS = (
-    Scenario("happy path", _ONE),
+    Scenario("happy path", _ONE, twice=True),
     Scenario("vendor fails", End("completed", None, _BOTH, 2), "gpu_vendor_1:fail_at_epoch=2"),
-    Scenario("overcharge", End("completed", None, _SECOND, 1), "gpu_vendor_1:price_above_quote=10"),
+    Scenario("overcharge", End("completed", None, _SECOND, 1), "gpu_vendor_1:price_above_quote=10", twice=True),
     Scenario(
         "price within tolerance",
         End("completed", None, 1_540_000, 1),
         "gpu_vendor_1:price_above_quote=10",
         constraints={"price_tolerance": "0.2"},
     ),
-    Scenario("payment rejected", End("completed", None, _BOTH, 1), "gpu_vendor_1:reject_payment"),
-    Scenario("rejected but cashed", End("completed", None, _BOTH, 2), "gpu_vendor_1:reject_but_cash"),
-    Scenario("answer to payment lost", _ONE, "gpu_vendor_1:drop_after_payment*1"),
-    Scenario("payment lost", _ONE, "gpu_vendor_1:drop_before_payment*1"),
+    Scenario("payment rejected", End("completed", None, _BOTH, 1), "gpu_vendor_1:reject_payment", twice=True),
+    Scenario("rejected but cashed", End("completed", None, _BOTH, 2), "gpu_vendor_1:reject_but_cash", twice=True),
+    Scenario("answer to payment lost", _ONE, "gpu_vendor_1:drop_after_payment*1", twice=True),
+    Scenario("payment lost", _ONE, "gpu_vendor_1:drop_before_payment*1", twice=True),
     Scenario(
         "every answer to payment lost",
         End("completed", None, _BOTH, 2),
         "gpu_vendor_1:drop_after_payment",
         long=True,
     ),
-    Scenario("no receipt", _ONE, "gpu_vendor_1:no_receipt"),
-    Scenario("cancel during payment", End("cancelled", "cancelled", _FIRST, 1), cancelled=True),
+    Scenario("no receipt", _ONE, "gpu_vendor_1:no_receipt", twice=True),
+    Scenario("cancel during payment", End("cancelled", "cancelled", _FIRST, 1), cancelled=True, twice=True),
     Scenario("budget just enough", _ONE, budget=_FIRST),
-    Scenario("one micro-dollar short", End("failed", "planner_abort", 0, 0), budget=_FIRST - 1, paying=False),
-    Scenario("planner dead", End("failed", "internal_error", 0, 0), dead_planner=True, paying=False),
+    Scenario("one micro-dollar short", End("failed", "planner_abort", 0, 0), budget=_FIRST - 1),
+    Scenario("planner dead", End("failed", "internal_error", 0, 0), dead_planner=True),
     Scenario(
         "both vendors fail",
         End("failed", "planner_abort", 2 * _FIRST + _SECOND, 3),
         "fail_at_epoch=2",
     ),
-    Scenario("unpinned payee", _ONE, pinned=False),
-    Scenario("duplicate job", _ONE, "duplicate_job,drop_after_payment*1"),
+    Scenario("unpinned payee", _ONE, pinned=False, twice=True),
+    Scenario("duplicate job", _ONE, "duplicate_job,drop_after_payment*1", twice=True),
     Scenario("wrong payee", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_payee"),
     Scenario("wrong network", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_network"),
 )

@@ -1,7 +1,7 @@
 """What must hold, said by those who would know: the vendors' journal and the chain, never Purser about itself.
 
-`Oracle.check` holds at any instant, whoever died a moment ago; `Oracle.check_end` once a run has ended. Each rule has
-a name, and what breaks one says so: `Wrong` reads `rule: what was found`.
+`Oracle.check` holds at any instant, whoever died a moment ago; `Oracle.check_end` once a run has ended. Each rule
+has a name, and what breaks one says so: `Wrong` reads `rule: what was found`.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Oracle:
             _must(run.next_tick_at is not None, "a running run is due some time", run.phase)
 
     async def _cheques(self, run: Run, jobs: Mapping[str, Job], payments: Mapping[str, Payment]) -> None:
-        """Each authorization that left us was stored before, is the only one of its job, and its money is bound."""
+        """Each authorization that left us was stored before, is its job's only one, and its money is bound."""
         known = {key: each.authorization.nonce for key, each in run.reservations.items() if each.authorization}
         known |= {key: each.nonce for key, each in payments.items()}
         out: dict[str, int] = {}
@@ -138,7 +138,8 @@ class Oracle:
 
     def _vendors_side(self, jobs: Mapping[str, Job]) -> None:
         """At the vendors: one payment, the same bytes, one settlement and one job a purchase."""
-        bytes_, nonces = {}, {}
+        bytes_: dict[str, str] = {}
+        nonces: dict[str, str] = {}
         for sent in self._record.payments:
             first = bytes_.setdefault(sent.key, sent.sha256)
             _must(first == sent.sha256, "what is sent again is the same bytes", sent.key)
