@@ -6,7 +6,7 @@ import argparse
 import sys
 
 from gpu_vendor_mock.errors import BadSetting
-from gpu_vendor_mock.server import port_number, serve
+from gpu_vendor_mock.server import port, serve
 from gpu_vendor_mock.settings import load_settings
 
 
@@ -14,9 +14,7 @@ def main() -> int:
     """Run the program; 0 when stopped, 2 when a setting or the address cannot be used."""
     parser = argparse.ArgumentParser(prog="gpu_vendor_mock", description="GPU vendors to rent from, over x402.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=port_number, default=4001, help="port, 0 for a free one (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=port, default=4001, help="port, 0 for a free one (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         serve(load_settings(), arguments.host, arguments.port)

@@ -20,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gpu_vendor_mock.server import port_number
+from gpu_vendor_mock.server import port
 from x402.codec import MAX_BYTES
 from x402.desk import FacilitatorDesk
 from x402.facilitator import Facilitator
@@ -59,9 +59,7 @@ def main(clock: Callable[[], float] = time.time) -> int:
         prog="gpu_vendor_mock.facilitator", description="An x402 facilitator, offline."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=port_number, default=4021, help="port, 0 for a free one (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=port, default=4021, help="port, 0 for a free one (default: %(default)s)")
     arguments = parser.parse_args()
     try:
         listening = socket.create_server((arguments.host, arguments.port))

@@ -18,7 +18,7 @@ from gpu_vendor_mock.dropping import with_abort
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
 
-__all__ = ["DroppingProtocol", "make_server", "port_number", "serve"]
+__all__ = ["DroppingProtocol", "make_server", "port", "serve"]
 
 
 class DroppingProtocol(H11Protocol):
@@ -56,12 +56,12 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def port_number(text: str) -> int:
+def port(text: str) -> int:
     """A port as an argument of the command line; for argparse."""
-    port = int(text)
-    if not 0 <= port <= 65_535:
+    number = int(text)
+    if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+    return number
 
 
 def _is_loopback(host: str) -> bool:

@@ -8,6 +8,7 @@ where a message is echoed, as the official SDKs do.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from x402.codec import (
     JsonObject,
@@ -32,6 +33,9 @@ __all__ = [
     "payment_from",
     "receipt_from",
 ]
+
+
+_MOST_ENTRIES: Final = 64  # as many sellers never have; each one that is odd costs a line of reasons
 
 
 def header_in(headers: Mapping[str, str], name: str) -> str | None:
@@ -72,13 +76,15 @@ def challenge_from(message: JsonObject, version: int) -> Challenge:
 
     Raises:
         UnsupportedVersion: the version is neither 1 nor 2.
-        ValueError: there is no list of entries.
+        ValueError: there is no list of entries, or it is endless.
     """
     if version not in PAYMENT_HEADERS:
         raise UnsupportedVersion(version)
     accepts = message.get("accepts")
     if not isinstance(accepts, list):
         raise ValueError("accepts is not a list")
+    if len(accepts) > _MOST_ENTRIES:
+        raise ValueError(f"accepts has more than {_MOST_ENTRIES} entries")
     offers: list[Offer] = []
     skipped: list[str] = []
     for index, entry in enumerate(accepts):

@@ -37,12 +37,12 @@ class Failing:
         raise self.error
 
 
-async def order(version: int = 2, **changes: Json) -> dict[str, Json]:
-    """What a seller sends for a payment that is in order, but for the changes."""
+async def order(version: int = 2) -> dict[str, Json]:
+    """What a seller sends for a payment that is in order."""
     terms = offer() if version == 2 else offer_from(v1_entry(), 1)
     payment = await payment_for(terms)
     usual: dict[str, Json] = {"x402Version": version, "paymentPayload": payment.as_json()}
-    return usual | {"paymentRequirements": terms.raw} | changes
+    return usual | {"paymentRequirements": terms.raw}
 
 
 async def asked(path: str, message: Json, desk: FacilitatorDesk = DESK) -> tuple[int, dict[str, Json]]:
@@ -67,7 +67,7 @@ async def test_a_payment_is_verified_then_settled_once(version: int, network: st
 
 async def test_a_refusal_is_an_answer_with_its_reason() -> None:
     """Status 200: the official clients lose the reason of any other."""
-    message = await order(paymentRequirements=entry(amount="10001"))
+    message = await order() | {"paymentRequirements": entry(amount="10001")}
     status, verdict = await asked("/verify", message)
     assert (status, verdict["isValid"], verdict["payer"]) == (200, False, PAYER)
     assert verdict["invalidReason"] == "invalid_exact_evm_payload_authorization_value_mismatch"
@@ -90,7 +90,7 @@ async def test_a_refusal_is_an_answer_with_its_reason() -> None:
 async def test_an_order_that_cannot_be_read_is_refused(change: dict[str, Json]) -> None:
     """The official facilitator raises here (section 8), and its caller learns nothing."""
     for path, verdict in (("/verify", "isValid"), ("/settle", "success")):
-        status, answer = await asked(path, await order(**change))
+        status, answer = await asked(path, await order() | change)
         assert (status, answer[verdict]) == (200, False)
         assert "invalid_payload" in answer.values()
 
