@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+import hmac
+from typing import Final, Self
 
 from coincurve import PrivateKey, PublicKey
 
@@ -22,15 +23,41 @@ class SigningKey:
     def __init__(self, secret: bytes) -> None:
         """Raises `ValueError` when the secret is not 32 bytes within the curve's order; it is not quoted."""
         if len(secret) != 32:
+            del secret  # some tracebacks show the locals of each frame
             raise ValueError("a private key has 32 bytes")
         try:
             self._key = PrivateKey(secret)
         except ValueError:
+            del secret
             raise ValueError("a private key must be above zero and below the curve's order") from None
         self.address: Final = checksum_address("0x" + _address(self._key.public_key).hex())
 
+    @classmethod
+    def from_hex(cls, text: str) -> Self:
+        """A key from its 64 hex digits, with or without `0x`. Raises `ValueError`, which never quotes them."""
+        try:
+            return cls(bytes.fromhex(text.removeprefix("0x")))
+        except ValueError as exc:
+            reason = str(exc) if str(exc).startswith("a private key") else "a private key is 64 hex digits"
+            del text, exc
+            raise ValueError(reason) from None
+
+    @classmethod
+    def generate(cls) -> Self:
+        """A new key, from the operating system's randomness."""
+        return cls(PrivateKey().secret)
+
     def __repr__(self) -> str:
         return f"SigningKey({self.address})"
+
+    @property
+    def secret(self) -> bytes:
+        """The key's 32 bytes, to be written away encrypted. Keep them out of variables: tracebacks show those."""
+        return self._key.secret
+
+    def derive(self, purpose: bytes) -> bytes:
+        """32 secret bytes of this key's for one purpose, always the same; they tell nothing of the key."""
+        return hmac.digest(self._key.secret, purpose, "sha256")
 
     def sign(self, digest: bytes) -> bytes:
         """The signature of a 32-byte digest, v 27 or 28."""

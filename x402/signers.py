@@ -31,13 +31,9 @@ class LocalSigner:
 
     __slots__ = ("_key",)
 
-    def __init__(self, private_key: str) -> None:
-        """`private_key` is 64 hex digits, with or without `0x`. Raises `ValueError`, which never quotes it."""
-        try:
-            secret = bytes.fromhex(private_key.removeprefix("0x"))
-        except ValueError:
-            raise ValueError("a private key is 64 hex digits") from None
-        self._key = SigningKey(secret)
+    def __init__(self, key: SigningKey | str) -> None:
+        """A key, or its 64 hex digits with or without `0x`. Raises `ValueError`, which never quotes them."""
+        self._key = SigningKey.from_hex(key) if isinstance(key, str) else key
 
     @property
     def address(self) -> str:
@@ -50,6 +46,10 @@ class LocalSigner:
     async def sign_typed_data(self, data: TypedAuthorization) -> str:
         """The signature as `0x` and 65 bytes of hex: r, s, v."""
         return "0x" + self._key.sign(data.digest).hex()
+
+    def derive(self, purpose: bytes) -> bytes:
+        """32 secret bytes of this wallet's for one purpose, always the same; they tell nothing of the key."""
+        return self._key.derive(purpose)
 
 
 async def sign_payment(unsigned: UnsignedPayment, signer: Signer) -> PaymentHeader:

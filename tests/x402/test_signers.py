@@ -12,6 +12,7 @@ from x402.decode import decode_payment
 from x402.eip3009 import TypedAuthorization
 from x402.errors import SigningFailed
 from x402.negotiation import UnsignedPayment, build_payment
+from x402.secp256k1 import SigningKey
 from x402.signers import LocalSigner, Signer, sign_payment
 
 
@@ -39,6 +40,12 @@ def test_a_key_never_shows() -> None:
     assert repr(wallet) == f"LocalSigner({PAYER})"
     assert repr(wallet._key) == f"SigningKey({PAYER})"
     assert KEY[2:] not in f"{wallet} {copy.copy(wallet)!r} {vars(LocalSigner)}"
+
+
+def test_a_wallet_has_secrets_of_its_own_for_other_purposes() -> None:
+    """Always the same for one key and purpose; what fixes the nonces of purchases."""
+    wallet = LocalSigner(SigningKey.from_hex(KEY))
+    assert wallet.derive(b"a") == LocalSigner(KEY).derive(b"a") != wallet.derive(b"b")
 
 
 @pytest.mark.parametrize("spelling", [KEY, KEY[2:], KEY[2:].upper()])
