@@ -126,13 +126,14 @@ class ChainFacilitator:
         if isinstance(fate, Used):
             self._remember(key, Signed(fate.transaction, b""))  # moved already, and perhaps not confirmed yet
             return await self._confirmed(key, token, payment, offer, fate.transaction)
+        sent = self._sent.get(key)
         verdict = await self._judge_state(token, payment, offer)
-        if verdict.failure is not None:
-            if key in self._sent and verdict.failure is not Failure.EXPIRED:
-                raise ChainUnavailable(f"sent before, and it would not settle now: {verdict.message}")
+        if verdict.failure is None:
+            return await self._confirmed(key, token, payment, offer, await self._send(key))
+        if sent is None or fate.for_ever(payment.authorization.valid_before):
             self._sent.pop(key, None)
             return _refused(offer, payment, verdict.failure)
-        return await self._confirmed(key, token, payment, offer, await self._send(key))
+        return await self._confirmed(key, token, payment, offer, sent.transaction)  # it may be mined all the same
 
     async def _judge_terms(self, payment: Payment, offer: Offer) -> tuple[Token | None, Verdict]:
         """All that time and the chain's state do not change: the terms, the token, the signature."""
@@ -169,21 +170,21 @@ class ChainFacilitator:
     async def _send(self, key: _Key) -> str:
         """Send the settling call, or send it again; its transaction."""
         contract, call = key
+        signed, new = self._sent.get(key), key not in self._sent
         async with self._sending:  # one at a time, or two would be signed with one nonce of the relayer
             for _ in range(_MOST_SIGNINGS):
-                signed = self._sent.get(key)
-                new = signed is None or not signed.raw  # or a reorganisation took somebody else's away
-                if new or signed is None:
+                if signed is None or not signed.raw:
                     signed = await self._relayer.sign(contract, call)
                     self._remember(key, signed)
                 try:
-                    if await self._relayer.send(signed):
-                        return signed.transaction
+                    sent = await self._relayer.send(signed)
                 except ChainUnclear:
                     if new:
                         del self._sent[key]
                     raise
-                del self._sent[key]
+                if sent or await self._chain.mined(signed.transaction) is not None:
+                    return signed.transaction
+                signed = None
         raise ChainUnclear("the relayer's nonce was taken by others each time")
 
     async def _confirmed(

@@ -42,7 +42,8 @@ class Web3Relayer:
         except Exception:  # eth-account's errors quote what they were given
             raise ValueError("the relayer's private key is not 64 hex digits of a key") from None
         self._chain: Final = chain
-        provider = AsyncHTTPProvider(URI(check_url(url)), {"timeout": ClientTimeout(total=_CALL_SECONDS)})
+        timeout = {"timeout": ClientTimeout(total=_CALL_SECONDS)}
+        provider = AsyncHTTPProvider(URI(check_url(url)), timeout, exception_retry_configuration=None)
         self._web3: Final = AsyncWeb3(provider)
         self._provider: Final = provider
 
