@@ -15,6 +15,7 @@ from pymongo import ReadPreference
 from pymongo.errors import BulkWriteError
 
 from agent.errors import StoreUnavailable
+from agent.models import INDEXES
 from agent.settings import load_settings
 from agent.store import open_database
 from agent.store.mongo import MongoDatabase
@@ -34,12 +35,13 @@ def test_only_shared_operators_are_used() -> None:
     assert used == SHARED_OPERATORS
 
 
-async def test_every_collection_asks_for_the_majority() -> None:
+@pytest.mark.parametrize("name", INDEXES)
+async def test_every_collection_asks_for_the_majority(name: str) -> None:
     """Whatever the URI says: acknowledged means journaled by the majority, read means seen by it."""
     weak = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
     database = MongoDatabase(f"mongodb://127.0.0.1:1/?{weak}", "purser")
 
-    driver = database.collection("runs").driver
+    driver = database.collection(name).driver
 
     assert driver.write_concern.document == {"w": "majority", "j": True}
     assert driver.read_concern.document == {"level": "majority"}

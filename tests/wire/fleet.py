@@ -1,0 +1,81 @@
+"""API processes that can be killed outright, on one database, and the vendors that they rent from."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+from types import TracebackType
+from typing import Final, Self
+
+from scripts.servers import ServerProcess, clean
+
+__all__ = ["CRON_SECRET", "TOKEN", "Fleet"]
+
+TOKEN: Final = "token-of-the-fleet"
+CRON_SECRET: Final = "cron-of-the-fleet"
+
+_SETTINGS: Final = {
+    "API_TOKEN": TOKEN,
+    "CRON_SECRET": CRON_SECRET,
+    "X402_PRIVATE_KEY": "42" * 32,  # all processes pay from one wallet
+    "TICK_DEADLINE_SECONDS": "10",  # the least there is: a lease lasts 20 s longer
+    "POLL_SECONDS": "0.2",
+}
+
+
+class _Victim(ServerProcess):
+    """An API process that may be killed at any moment."""
+
+    def kill(self) -> None:
+        """SIGKILL: no line of it runs any more."""
+        process = self._running()
+        process.kill()
+        process.wait()
+
+
+class Fleet:
+    """`size` API processes on the database that `store` (settings) names. To be used in a `with` block."""
+
+    def __init__(self, size: int, directory: Path, store: dict[str, str]) -> None:
+        """Nothing is started yet."""
+        self.kills = 0
+        self._size = size
+        self._directory = directory
+        self._settings = {**_SETTINGS, **store}
+        self._members: list[_Victim] = []
+
+    def __enter__(self) -> Self:
+        with ExitStack() as undo:
+            undo.push(self)
+            for _ in range(self._size):
+                self._members.append(self._born())
+            self.ready()
+            undo.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for member in self._members:
+            member.__exit__(kind, exc, trace)
+
+    def ready(self) -> list[str]:
+        """Wait until all of them answer; their addresses."""
+        return [member.ready() for member in self._members]
+
+    def address(self, rng: Random) -> str | None:
+        """The address of one that has begun to serve; it may be dead by now. None: they are all starting."""
+        return rng.choice([member.url for member in self._members if member.url] or [None])
+
+    def kill_one(self, rng: Random) -> None:
+        """Kill any of them and start another in its place. It may be one that was only just starting."""
+        place = rng.randrange(self._size)
+        self._members[place].kill()
+        self._members[place].__exit__(None, None, None)
+        self._members[place] = self._born()
+        self.kills += 1
+
+    def _born(self) -> _Victim:
+        command = ["uvicorn", "api.index:app", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]
+        return _Victim("API", command, "/api/health", self._directory, clean(self._settings)).__enter__()

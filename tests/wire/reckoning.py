@@ -1,0 +1,101 @@
+"""When all is over: what we say happened, held against the vendors' journal and against what clients were told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydantic import JsonValue
+
+from gpu_vendor_mock.settings import LOCAL_SECRET
+from scripts.audit import judge
+from scripts.audit_money import Spent
+from scripts.books import against_vendors
+from scripts.client import Client
+from scripts.shapes import Journal, Records, read_exactly
+from tests.wire.fleet import TOKEN
+from tests.wire.traffic import Answered, Traffic
+
+__all__ = ["Reckoning", "reckon"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reckoning:
+    """How much was checked and found right."""
+
+    ended: Counter[str]
+    settlements: int
+    sent_again: int
+    observations: int
+    answers: int
+
+
+def reckon(traffic: Traffic, api: str, vendors: str) -> Reckoning:
+    """Check everything that must hold once every run has ended. `api` and `vendors` are addresses."""
+    assert traffic.strange == [], "answers that no client can do anything with"
+    for key, made in traffic.started.items():
+        assert len(made) == 1, f"{key} was started more than once: {made}"
+    with Client(api, TOKEN) as client:
+        run_ids = sorted(client.every_run())
+        assert run_ids == sorted(run_id for made in traffic.started.values() for run_id in made)
+        records, observations, spent = [], 0, Spent()
+        for run_id in run_ids:
+            found = client.snapshot(run_id).value
+            trail = list(client.trail(run_id, found.run.audit.seq))
+            assert judge(found, trail, spent).faults == ()
+            _nothing_answered_is_lost(found, trail, [told for told in traffic.answered if told.run_id == run_id])
+            records.append(found)
+            observations += len(trail)
+    settlements, presented = _money(records, vendors)
+    return Reckoning(
+        ended=Counter(each.run.status for each in records),
+        settlements=settlements,
+        sent_again=presented - settlements,
+        observations=observations,
+        answers=len(traffic.answered),
+    )
+
+
+def _nothing_answered_is_lost(records: Records, trail: list[dict[str, JsonValue]], told: list[Answered]) -> None:
+    """Each state that a client was shown is part of the run's history; an end that it was shown is the end."""
+    run = records.run
+    hashes = {entry["seq"]: entry["hash"] for entry in trail}
+    for each in told:
+        assert hashes.get(each.seq) == each.hash, f"run {run.id}: what was answered about {each.seq} is gone"
+        assert each.tick <= run.tick
+        assert each.ended in (None, run.status)
+        if each.cancelled:  # only a tick that was under way by then may still end it otherwise
+            assert run.status == "cancelled" or run.tick == each.tick
+
+
+def _money(records: list[Records], vendors: str) -> tuple[int, int]:
+    """Settlements and payments are the same, one for one, and nothing was signed or done twice.
+
+    Returns how many there were, and how often a payment was sent.
+    """
+    assert {each.run.status for each in records} <= {"completed", "failed", "cancelled"}
+    assert [each.run.id for each in records if each.run.reservations or each.run.budget_reserved] == []
+    payments = [payment for each in records for payment in each.payments]
+    assert {each.status for each in payments} == {"completed"}
+
+    text = httpx.get(
+        f"{vendors}/journal", headers={"authorization": f"Bearer {LOCAL_SECRET}"}, trust_env=False
+    ).text
+    journal: dict[str, list[dict[str, Any]]] = httpx.Response(200, text=text).json()
+    ours = sorted((each.id, each.transaction, each.nonce, each.amount) for each in payments)
+    theirs = sorted(
+        (each["key"], each["transaction"], each["nonce"], each["amount"]) for each in journal["settlements"]
+    )
+    assert ours == theirs
+    assert against_vendors(payments, read_exactly(Journal, text).settlements) == ()
+    for what in ("key", "nonce", "transaction"):
+        assert len({each[what] for each in journal["settlements"]}) == len(journal["settlements"])
+    signed = {(each["key"], each["sha256"]) for each in journal["payments"]}
+    assert len(signed) == len({key for key, _ in signed}), "a purchase was signed twice"
+    done = Counter(each["key"] for each in journal["jobs"])
+    assert set(done.values()) == {1}, "a purchase was done twice"
+    assert set(done) == {each.id for each in payments}
+    assert journal["refusals"] == []
+    return len(theirs), len(journal["payments"])
