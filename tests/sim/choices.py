@@ -1,4 +1,4 @@
-"""One seeded source of all that happens by chance, which can be made to fall silent after its first k decisions."""
+"""One seeded source of all that happens by chance, which can be silenced after its first k decisions."""
 
 from __future__ import annotations
 
@@ -40,10 +40,7 @@ class Choices:
         if self.silent:
             return options[0]
         self.count += 1
-        if weights is None:
-            place = int(self._random.random() * len(options))
-        else:
-            place = self._weighed(weights)
+        place = int(self._random.random() * len(options)) if weights is None else self._weighed(weights)
         if place:
             self.departures.append(self.count)
         return options[place]

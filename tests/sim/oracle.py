@@ -203,7 +203,9 @@ class Oracle:
 
     def _work(self, run: Run, jobs: Mapping[str, Job]) -> None:
         """Jobs in the books are jobs at the vendors."""
-        started = {each.vendor_job_id: each for each in self._record.jobs if each.key in jobs}
+        # a vendor that names another's job is believed: nobody could tell
+        lying = {each.vendor_id for each in self._record.faults if each.fault == FaultName.OTHER_JOB}
+        started = {each.vendor_job_id for each in self._record.jobs if each.key in jobs or each.vendor_id in lying}
         for job in jobs.values():
             if job.vendor_job_id is not None:
                 _must(job.vendor_job_id in started, "a job in the books is a job at the vendor", job)

@@ -1,4 +1,4 @@
-"""What a seed stands for before anything happens: vendors and their faults, budgets, settings, how rough it gets."""
+"""What a seed stands for before anything happens: vendors, their faults, budgets, settings, how rough it gets."""
 
 from __future__ import annotations
 

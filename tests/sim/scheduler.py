@@ -2,9 +2,9 @@
 
 Each crossing from a process to the world (store, vendor, planner) is parked twice: before its effect, and with the
 answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its fate. It goes on; it
-waits, while the others go on; the effect fails, or happens and its answer is lost; the process dies there. What had
-left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, a
-write that the server had queued.
+waits, while others go on; the effect fails, or happens and its answer is lost; the process dies there. What had left
+a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, a write that
+the server had queued.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 import httpx
 
@@ -76,6 +76,9 @@ _AFTER: Final = {
     Kind.WIRE: (Fate.WAIT, Fate.LOSE, Fate.TEAR, Fate.DIE),
     Kind.PLANNER: (Fate.WAIT, Fate.LOSE, Fate.DIE),
 }
+_RISK: Final = {Kind.READ: 0.6, Kind.WRITE: 1.0, Kind.WIRE: 4.0, Kind.PLANNER: 3.0}
+"""Trouble is dealt out by what it can do harm to: there are ten reads and writes to each request."""
+
 _ADRIFT: Final = (Fate.WAIT,)
 
 
@@ -134,7 +137,7 @@ class Scheduler:
         self._looked = looked
         self._parked: list[_Parked] = []
         self._last: Process | None = None
-        self._adrift: set[asyncio.Future[object]] = set()
+        self._adrift: set[asyncio.Future[Any]] = set()
         self.trace: list[tuple[int, str, str, str, str]] = []
         self.tally = Tally()
 
@@ -180,6 +183,10 @@ class Scheduler:
             result.stream = _Torn()
         return result  # type: ignore[return-value]  # the effect's own, None included
 
+    def note(self, who: str, what: str, happens: str) -> None:
+        """Put something into the trace that is no step of a process."""
+        self.trace.append((self._clock.ms, who, "fault", what, happens))
+
     def step(self, timeout: float | None) -> None:
         """Nobody goes on by himself: release somebody, or let time pass until somebody can."""
         self._looked()
@@ -217,7 +224,8 @@ class Scheduler:
         else:
             possible = (_BEFORE if parked.stage == "before" else _AFTER)[parked.kind]
         possible = tuple(each for each in possible if each in self._temper.fates)
-        if not possible or not self._choices.happens(self._temper.trouble):
+        trouble = min(0.5, self._temper.trouble * _RISK[parked.kind])
+        if not possible or not self._choices.happens(trouble):
             return Fate.GO
         return self._choices.pick(possible)
 
@@ -274,7 +282,7 @@ class Scheduler:
                 self._parked.remove(parked)
             raise
 
-    def _arrived(self, late: asyncio.Future[object]) -> None:
+    def _arrived(self, late: asyncio.Future[Any]) -> None:
         self._adrift.discard(late)
         if not late.cancelled():
             late.exception()  # nobody is there to hear it
