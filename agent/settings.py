@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
 from decimal import Decimal
 from functools import cached_property
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from x402.codec import is_address
 from x402.networks import chain_id
+
+if TYPE_CHECKING:
+    from x402.secp256k1 import SigningKey
 
 __all__ = ["MOCK_SECRET", "Settings", "load_settings"]
 
@@ -26,6 +29,7 @@ MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' publi
 """Bearer token that the mock vendors take when they are told no other."""
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
+_NONCE_SECRET: Final = 32
 _PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 
 
@@ -52,6 +56,15 @@ class Settings(BaseSettings):
     fireworks_input_price: Decimal | None = Field(None, ge=0)
     fireworks_output_price: Decimal | None = Field(None, ge=0)
     x402_private_key: SecretStr | None = None
+    x402_keystore: str | None = None
+    purser_keystore_password: SecretStr | None = None
+    purser_keystore_password_file: str | None = None
+    cdp_wallet_address: str | None = None
+    cdp_api_key_id: str | None = None
+    cdp_api_key_secret: SecretStr | None = None
+    cdp_wallet_secret: SecretStr | None = None
+    cdp_base_url: str | None = None
+    nonce_secret: SecretStr | None = None
     x402_networks: str = "eip155:84532"
     gpu_vendor_secret: SecretStr | None = None
     api_token: SecretStr | None = None
@@ -60,6 +73,7 @@ class Settings(BaseSettings):
     poll_seconds: float = Field(15, ge=0.05, le=3_600)
     stall_seconds: float = Field(900, ge=1, le=86_400)
     purser_url: str = "http://127.0.0.1:3000"
+    purser_home: str = "~/.purser"
     vercel: str | None = None
     aws_lambda_function_name: str | None = None
     vendor_secrets: dict[str, SecretStr] = {}
@@ -79,6 +93,28 @@ class Settings(BaseSettings):
             raise ValueError("must be a private key of 64 hex digits, with or without 0x")
         return value
 
+    @field_validator("cdp_wallet_address")
+    @classmethod
+    def _is_an_address(cls, value: str | None) -> str | None:
+        if value is not None and not is_address(value):
+            raise ValueError("must be 0x and 40 hex digits")
+        return value
+
+    @field_validator("nonce_secret")
+    @classmethod
+    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < _NONCE_SECRET:
+            raise ValueError(
+                f"must have at least {_NONCE_SECRET} characters, such as `openssl rand -hex 32` makes"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _has_one_wallet(self) -> Self:
+        if len(self._wallets()) > 1:
+            raise ValueError(f"only one wallet may be set, not {' and '.join(self._wallets())}")
+        return self
+
     @property
     def deployed(self) -> bool:
         """Running on a platform that strangers can reach."""
@@ -89,12 +125,29 @@ class Settings(BaseSettings):
         """CAIP-2 ids of the networks on which money may be spent."""
         return frozenset(name.strip() for name in self.x402_networks.split(",") if name.strip())
 
+    @property
+    def has_wallet(self) -> bool:
+        """Whether payments are made from a wallet of the user's, and not with a throw-away key."""
+        return bool(self._wallets())
+
     @cached_property
-    def private_key(self) -> str:
-        """The wallet's key; a throw-away one, new with each process, where none is set."""
-        if self.x402_private_key is not None:
-            return self.x402_private_key.get_secret_value().removeprefix("0x")
-        return secrets.token_hex(32)
+    def signing_key(self) -> SigningKey:
+        """The key of a wallet held here; a throw-away one, new with each process, where no wallet is set.
+
+        Raises:
+            ConfigurationError: the keystore cannot be opened.
+        """
+        from agent.keys import held_key  # a process that only shows runs needs no keys
+
+        return held_key(self)
+
+    def _wallets(self) -> list[str]:
+        named = {
+            "X402_PRIVATE_KEY": self.x402_private_key,
+            "X402_KEYSTORE": self.x402_keystore,
+            "CDP_WALLET_ADDRESS": self.cdp_wallet_address,
+        }
+        return [name for name, value in named.items() if value is not None]
 
     def vendor_secret(self, ref: str) -> str:
         """The bearer token that a vendor's `secretRef` names.
@@ -117,14 +170,22 @@ class Settings(BaseSettings):
         """Names of the variables without which this process must not serve. Empty with nothing set on a laptop."""
         needed = {
             "MONGODB_URI": self.mongodb_uri,
-            "X402_PRIVATE_KEY": self.x402_private_key,
+            "X402_PRIVATE_KEY": self.has_wallet or None,
             "GPU_VENDOR_SECRET": self.gpu_vendor_secret,
             "API_TOKEN": self.api_token,
             "CRON_SECRET": self.cron_secret,
         }
         absent = [name for name, value in needed.items() if value is None] if self.deployed else []
-        if self.x402_private_key is not None and self.api_token is None and "API_TOKEN" not in absent:
+        if self.has_wallet and self.api_token is None and "API_TOKEN" not in absent:
             absent.append("API_TOKEN")  # a wallet that holds money must not be open to whoever finds the address
+        if self.cdp_wallet_address is not None:
+            at_coinbase = {
+                "CDP_API_KEY_ID": self.cdp_api_key_id,
+                "CDP_API_KEY_SECRET": self.cdp_api_key_secret,
+                "CDP_WALLET_SECRET": self.cdp_wallet_secret,
+                "NONCE_SECRET": self.nonce_secret,
+            }
+            absent += [name for name, value in at_coinbase.items() if value is None]
         if self.planner_mode == "fireworks" and self.fireworks_api_key is None:
             absent.append("FIREWORKS_API_KEY")
         return absent
@@ -134,7 +195,7 @@ class Settings(BaseSettings):
         said = []
         if self.mongodb_uri is None:
             said.append("MONGODB_URI is not set: runs live in memory and are gone when this process ends")
-        if self.x402_private_key is None:
+        if not self.has_wallet:
             said.append("X402_PRIVATE_KEY is not set: paying with a throw-away key that holds no money")
         if self.gpu_vendor_secret is None:
             said.append("GPU_VENDOR_SECRET is not set: using the mock vendors' default")
@@ -155,7 +216,8 @@ def load_settings() -> Settings:
         return Settings(vendor_secrets=tokens)
     except ValidationError as exc:
         faults = "; ".join(
-            f"{str(e['loc'][0]).upper()}: {_plain(e['msg'])}" for e in exc.errors(include_input=False)
+            f"{''.join(f'{place}: ' for place in e['loc'][:1]).upper()}{_plain(e['msg'])}"
+            for e in exc.errors(include_input=False)
         )
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
 

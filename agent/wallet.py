@@ -1,8 +1,9 @@
 """The wallet: signs authorizations whose nonce is fixed by the purchase, never by chance.
 
-The nonce is an HMAC of the job's id under a secret derived from the wallet's key, and the validity window starts
-at the stored reservation. Signatures are deterministic (RFC 6979). So two processes that sign for one purchase
-sign the same bytes, and the chain takes them once (EIP-3009).
+The nonce is an HMAC of the job's id under a secret of ours, and the validity window starts at the stored
+reservation. So whatever two processes sign for one purchase, the chain takes one of it (EIP-3009). A key held here
+signs deterministically too (RFC 6979): they sign the same bytes. A wallet elsewhere may sign the same data in two
+ways; the run keeps the one that was stored first, and only that one is ever sent.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from __future__ import annotations
 import hashlib
 import hmac
 from datetime import datetime
-from typing import Final
+from typing import Final, Self
 
 from agent.models import SignedAuthorization
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, window
 from x402.networks import asset
-from x402.signers import LocalSigner, sign_payment
+from x402.secp256k1 import SigningKey
+from x402.signers import LocalSigner, Signer, sign_payment
 from x402.wire import Challenge, Offer
 
 __all__ = ["MAX_VALIDITY", "Wallet"]
@@ -24,17 +26,29 @@ __all__ = ["MAX_VALIDITY", "Wallet"]
 MAX_VALIDITY: Final = 900
 """Longest validity, in seconds, that an authorization of ours has, whatever the vendor asks for."""
 
+_NONCES: Final = b"purser: eip-3009 nonces"
+
 _SHORTEST: Final = 10
 """Seconds that must be left when it is signed: verifiers want 6 when it arrives."""
 
 
 class Wallet:
-    """One private key, and the nonces that belong to it. `repr` shows the address only."""
+    """Who signs, and the nonces of what it signs. `repr` shows the address only."""
 
-    def __init__(self, private_key: str) -> None:
-        """`private_key`: 64 hex digits."""
-        self._signer = LocalSigner(private_key)
-        self._nonce_key = hmac.digest(bytes.fromhex(private_key), b"purser: eip-3009 nonces", "sha256")
+    def __init__(self, signer: Signer, nonce_key: bytes) -> None:
+        self._signer = signer
+        self._nonce_key = nonce_key
+
+    @classmethod
+    def local(cls, key: SigningKey | str) -> Self:
+        """A private key held here, or its 64 hex digits. It fixes the nonces too."""
+        signer = LocalSigner(key)
+        return cls(signer, signer.derive(_NONCES))
+
+    @classmethod
+    def remote(cls, signer: Signer, nonce_secret: str) -> Self:
+        """A key held elsewhere. `nonce_secret` must be the same in all processes, while any purchase is open."""
+        return cls(signer, hmac.digest(nonce_secret.encode(), _NONCES, "sha256"))
 
     def __repr__(self) -> str:
         return f"Wallet({self.address})"
@@ -51,7 +65,7 @@ class Wallet:
     async def authorize(
         self, challenge: Challenge, offer: Offer, job_id: str, reserved_at: datetime, now: datetime
     ) -> SignedAuthorization:
-        """Sign an offer that the policy chose. The same arguments give the same bytes; `now` is only recorded.
+        """Sign an offer that the policy chose. The same arguments give the same nonce; `now` is only recorded.
 
         Raises:
             PolicyRefused: what the offer leaves of its validity is too short, or its terms cannot be met.

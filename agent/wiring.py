@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.keys import open_wallet
 from agent.money import MICRO
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
@@ -10,7 +11,6 @@ from agent.settings import Settings
 from agent.store.collections import Database
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.wallet import Wallet
 from agent.world import World
 from vendors.client import VendorClient, make_http_client
 
@@ -18,7 +18,11 @@ __all__ = ["wire"]
 
 
 def wire(settings: Settings, world: World, database: Database) -> Services:
-    """Services on this database, for the running event loop. No network happens yet."""
+    """Services on this database, for the running event loop. No network happens yet.
+
+    Raises:
+        ConfigurationError: the wallet cannot be opened.
+    """
     http = make_http_client()
     return Services(
         settings=settings,
@@ -28,7 +32,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         http=http,
         client=VendorClient(http, settings.vendor_secret),
         planner=_planner(settings),
-        wallet=Wallet(settings.private_key),
+        wallet=open_wallet(settings, http),
     )
 
 

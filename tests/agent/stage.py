@@ -193,7 +193,7 @@ async def a_stage(
         http=http,
         client=VendorClient(http, our_settings.vendor_secret),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),
-        wallet=Wallet(KEY),
+        wallet=Wallet.local(KEY),
     )
     registry = VendorStore(database)
     for persona in vendors:

@@ -279,11 +279,11 @@ def test_a_long_log_is_taken_over_in_pieces_and_its_rest_is_counted() -> None:
 
 def test_the_wallet_shows_its_address_only() -> None:
     """And gives each job a nonce of its own, the same every time."""
-    wallet = Wallet(KEY)
+    wallet = Wallet.local(KEY)
 
     assert repr(wallet) == "Wallet(0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266)"
-    assert wallet.nonce("a") == Wallet(KEY).nonce("a") != wallet.nonce("b")
-    assert wallet.nonce("a") != Wallet("11" * 32).nonce("a")
+    assert wallet.nonce("a") == Wallet.local(KEY).nonce("a") != wallet.nonce("b")
+    assert wallet.nonce("a") != Wallet.local("11" * 32).nonce("a")
 
 
 def test_the_clock_is_utc_with_whole_milliseconds() -> None:

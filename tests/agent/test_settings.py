@@ -18,8 +18,7 @@ def test_with_nothing_set_a_laptop_works_and_says_what_it_makes_do_with() -> Non
 
     assert not settings.missing()
     assert settings.vendor_secret("GPU_VENDOR_SECRET") == MOCK_SECRET
-    assert len(settings.private_key) == 64
-    assert settings.private_key == settings.private_key
+    assert settings.signing_key is settings.signing_key
     assert [notice.split()[0] for notice in settings.notices()] == [
         "MONGODB_URI",
         "X402_PRIVATE_KEY",
@@ -30,7 +29,7 @@ def test_with_nothing_set_a_laptop_works_and_says_what_it_makes_do_with() -> Non
 
 def test_two_processes_without_a_key_do_not_share_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A throw-away key is made, not published."""
-    assert load_settings().private_key != load_settings().private_key
+    assert load_settings().signing_key.address != load_settings().signing_key.address
 
 
 @pytest.mark.parametrize("platform", ["VERCEL", "AWS_LAMBDA_FUNCTION_NAME"])

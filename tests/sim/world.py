@@ -345,7 +345,7 @@ class _Wire(httpx.AsyncBaseTransport):
 
 @cache
 def _wallet() -> Wallet:
-    return Wallet(KEY)
+    return Wallet.local(KEY)
 
 
 @cache
