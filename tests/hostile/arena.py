@@ -308,7 +308,7 @@ async def _wired(clock: Clock, http: httpx.AsyncClient, patience: float) -> tupl
         http=http,
         client=client,
         planner=StubPlanner(),
-        wallet=Wallet(KEY),
+        wallet=Wallet.local(KEY),
     )
     transport = httpx.ASGITransport(create_api(_Wired(services, database)))
     return services, httpx.AsyncClient(transport=transport, base_url="http://purser")
