@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from tests.x402.vectors import VECTORS, Separator
+from x402 import networks
 from x402.eip3009 import Domain, domain_separator
 from x402.keccak import checksum_address
-from x402.networks import ASSETS, V1_NAMES, asset, chain_id, default_asset, to_caip2, v1_name
+from x402.networks import (
+    ASSETS,
+    V1_NAMES,
+    Asset,
+    asset,
+    chain_id,
+    default_asset,
+    parse_assets,
+    register,
+    to_caip2,
+    v1_name,
+)
 
 
 @pytest.mark.parametrize("row", VECTORS["domainSeparators"], ids=lambda row: str(row["network"]))
@@ -77,3 +92,67 @@ def test_odd_ids_have_no_chain(network: str) -> None:
 def test_a_token_is_called_by_its_symbol() -> None:
     """A payment in Tether must not be shown as one in USDC."""
     assert {"USDC", "USDC.e", "USDT", "USAT", "USDT0", "USD₮0"} == {token.symbol for token in ASSETS}
+
+
+OWN = Asset("eip155:31337", "0x5FbDB2315678afecb367f032d93F642f64180aa3", "Test Dollar", "2")
+
+
+@pytest.fixture
+def _own_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_BY_ADDRESS", dict(networks._BY_ADDRESS))
+    monkeypatch.setattr(networks, "_DEFAULTS", dict(networks._DEFAULTS))
+
+
+@pytest.mark.usefixtures("_own_table")
+def test_a_chain_of_ones_own_gets_its_token() -> None:
+    second = Asset(OWN.network, "0x" + "22" * 20, "Second", "1")
+    for token in (OWN, second, OWN):
+        register(token)
+    assert asset(OWN.network, OWN.address.upper().replace("0X", "0x")) == OWN
+    assert (default_asset(OWN.network), asset(second.network, second.address)) == (OWN, second)
+
+
+@pytest.mark.usefixtures("_own_table")
+def test_a_chain_in_the_table_is_never_changed_by_a_setting() -> None:
+    """A setting must not be a way to pay real money for a token that somebody made up, or under another name."""
+    base = default_asset("eip155:8453")
+    assert base is not None
+    for token in (base, replace(base, name="USDC"), replace(base, address="0x" + "66" * 20)):
+        with pytest.raises(ValueError, match="has its tokens in"):
+            register(token)
+    assert default_asset("eip155:8453") == base
+    assert asset("eip155:8453", "0x" + "66" * 20) is None
+
+
+@pytest.mark.usefixtures("_own_table")
+def test_one_token_has_one_domain() -> None:
+    register(OWN)
+    with pytest.raises(ValueError, match="another name or version"):
+        register(replace(OWN, version="1"))
+    assert asset(OWN.network, OWN.address) == OWN
+
+
+def test_tokens_are_read_from_json() -> None:
+    text = json.dumps([{"network": OWN.network, "address": OWN.address, "name": OWN.name, "version": OWN.version}])
+    assert parse_assets(text) == (OWN,)
+    assert parse_assets("[]") == ()
+    assert asset(OWN.network, OWN.address) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[1]",
+        '[{"network": "eip155:31337"}]',
+        '[{"network": "eip155:31337", "address": "0x12", "name": "a", "version": "2"}]',
+        '[{"network": "base", "address": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "name": "a", "version": "2"}]',
+        '[{"network": "eip155:1", "address": "0x5FbDB2315678afecb367f032d93F642f64180aa3", "name": "a", "version": "2"}]',
+        '[{"network": "eip155:31337", "address": 1, "name": "a", "version": "2"}]',
+        '[{"network": "eip155:31337", "address": "0x", "name": "a", "version": "2", "decimals": 18}]',
+    ],
+)
+def test_what_is_no_list_of_tokens_is_refused(text: str) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 (each text has a reason of its own)
+        parse_assets(text)
