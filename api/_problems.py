@@ -171,7 +171,9 @@ async def _on_ours(_: Request, exc: Exception) -> JSONResponse:
 
 async def _on_fault(_: Request, exc: Exception) -> JSONResponse:
     _log.error("a request ended in a fault of ours", exc_info=exc)
-    return _answer("internal_error", "a fault of ours; it is logged, try again later")
+    # The server closes a connection on which something was raised: one who would use it again must know.
+    headers = {"Connection": "close"}
+    return _answer("internal_error", "a fault of ours; it is logged, try again later", headers=headers)
 
 
 def _field(loc: Sequence[int | str]) -> str:
