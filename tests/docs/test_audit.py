@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import subprocess
@@ -97,7 +98,7 @@ def test_a_real_export_verifies(exported: list[str]) -> None:
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_a_flipped_byte_of_the_trail_is_found(exported: list[str], data: st.DataObject) -> None:
     """Any byte of any observation's line: another line, or none that can be read."""
     length = kinds(exported).count("observation")
@@ -165,6 +166,16 @@ def test_a_trail_written_anew_does_not_fit_what_was_kept(exported: list[str]) ->
     assert not kept(header, other)
 
 
+def test_a_field_that_was_added_is_found(exported: list[str]) -> None:
+    """An export hides nothing of an entry: what does not belong to it breaks its hash."""
+    trail = [json.loads(line)["observation"] for line in exported if line.startswith('{"observation"')]
+    trail[2]["note"] = "added"
+    header = json.loads(exported[0])
+    run = PlainRun.model_validate({"_id": header["runId"], "audit": header["head"], "reservations": {}})
+
+    assert wrong([*export_lines(Plain(run=run, jobs=(), payments=()), trail)]) == "observation 3 was changed"
+
+
 def test_what_an_export_holds_of_an_authorization_cannot_be_used() -> None:
     """An authorization that is out right now: its bytes and its signature stay in the store."""
 
@@ -178,8 +189,6 @@ def test_what_an_export_holds_of_an_authorization_cannot_be_used() -> None:
         return "\n".join(await export_of(api, run)), reservation.authorization.header_value
 
     text, cheque = asyncio.run(open_payment())
-    import base64
-
     signature = json.loads(base64.b64decode(cheque))["payload"]["signature"]
     assert '"status":"pending"' in text
     assert '"authorized":true' in text

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.audit import digest
@@ -19,6 +19,9 @@ from tests.scripts.samples import status
 
 Entry = dict[str, Any]
 Place = tuple[Any, Any]
+
+unhurried = settings(deadline=None)
+"""The first example of a story waits for its run to be lived."""
 
 FAILED_OVER = "completed after a failure"
 stories = st.sampled_from([*STORIES])
@@ -73,6 +76,7 @@ def names(faults: tuple[str, ...], number: int) -> bool:
     return any(re.search(rf"observation {number}\b", fault) for fault in faults)
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6), st.integers(0, 10**6), st.integers(0, 6), st.integers(0, 200))
 def test_a_flipped_bit_is_found_and_the_observation_named(
     story: str, index: int, leaf: int, bit: int, at: int
@@ -99,6 +103,7 @@ def test_a_changed_link_is_named_by_its_field(field: str, number: int) -> None:
     assert f"its {field} was changed" in finding
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6), st.booleans())
 def test_a_number_changed_in_the_store_leaves_a_hole_that_is_named(story: str, index: int, taken: bool) -> None:
     """The store sorts by number and has one of each: the entry is gone from its place, or has ousted another."""
@@ -116,6 +121,7 @@ def _seq(entry: Entry) -> int:
     return int(entry["seq"])
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6))
 def test_a_dropped_observation_is_named(story: str, index: int) -> None:
     """First, last or in the middle."""
@@ -126,6 +132,7 @@ def test_a_dropped_observation_is_named(story: str, index: int) -> None:
     assert f"observation {number} is missing" in judged(seen).faults
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6))
 def test_a_cut_tail_is_named(story: str, index: int) -> None:
     """From the first entry that is gone to the last."""
@@ -137,6 +144,7 @@ def test_a_cut_tail_is_named(story: str, index: int) -> None:
     assert all(names(judged(seen).faults, number) for number in range(kept + 1, length + 1))
 
 
+@unhurried
 @given(st.integers(0, 27), st.integers(0, 27))
 def test_two_swapped_observations_are_named(one: int, other: int) -> None:
     """Neighbours or not."""
@@ -148,6 +156,7 @@ def test_two_swapped_observations_are_named(one: int, other: int) -> None:
     assert one == other or names(faults, min(one, other) + 1)
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6))
 def test_a_repeated_observation_is_named(story: str, index: int) -> None:
     """Wherever it stands a second time, all of it genuine."""
@@ -165,6 +174,7 @@ def forged(number: int, previous: str, run_id: str) -> Entry:
     return entry | {"hash": digest(entry)}
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6))
 def test_a_forged_observation_is_named(story: str, index: int) -> None:
     """Number, link and hash are right; there is only one too many."""
@@ -185,6 +195,7 @@ def rewritten(seen: Shown, index: int) -> None:
         entry["hash"] = digest(entry)
 
 
+@unhurried
 @given(stories, st.integers(0, 10**6))
 def test_a_chain_written_anew_ends_elsewhere_than_the_run_says(story: str, index: int) -> None:
     """Sound in itself from the first entry to the last, which is the one that is named."""
@@ -206,6 +217,7 @@ def test_who_can_write_the_run_as_well_is_found_by_an_earlier_export_alone() -> 
     assert seen.trail[20]["hash"] != before[20]["hash"]
 
 
+@unhurried
 @given(stories, st.sampled_from(["seq", "hash"]), st.integers(0, 6))
 def test_a_changed_head_is_found(story: str, field: str, bit: int) -> None:
     """The run's own record of where its trail ends."""
@@ -249,6 +261,7 @@ PAYMENT_FIELDS: dict[str, Any] = {
 }
 
 
+@unhurried
 @given(paid, st.integers(0, 1), st.sampled_from([*PAYMENT_FIELDS]))
 def test_a_changed_payment_is_named(story: str, index: int, field: str) -> None:
     """Whatever the trail says of it, or the run, or its job."""
@@ -265,6 +278,7 @@ def _meant(fault: str) -> str:
     return fault.replace("amountUsd", "amount").replace("transaction", "x402TxId")
 
 
+@unhurried
 @given(paid, st.integers(0, 1), st.sampled_from(["pending", "completed", "unresolved", "failed"]))
 def test_a_changed_status_of_a_payment_is_named(story: str, index: int, said: str) -> None:
     """Written off or settled or open: it makes a difference of money."""
