@@ -16,8 +16,9 @@ import httpx
 
 from x402.codec import Json, clean, load_json, to_json
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear, ResponseRefused, WrongChain
+from x402.networks import chain_id
 
-__all__ = ["JsonRpc", "RpcRefused", "check_url", "hash_of", "number_of"]
+__all__ = ["JsonRpc", "RpcRefused", "check_url", "hash_of", "number_of", "parse_urls"]
 
 _CALL_SECONDS: Final = 10.0
 _TRY_SECONDS: Final = 5.0
@@ -109,6 +110,20 @@ def check_url(url: str) -> str:
     if not parsed.host or parsed.userinfo:
         raise ValueError("a node's URL names a host and no user")
     return url
+
+
+def parse_urls(text: str) -> dict[str, tuple[str, ...]]:
+    """Nodes by chain: `eip155:8453=https://... eip155:8453=https://...`, with blanks or commas between.
+
+    Several of one chain are asked in this order. Raises `ValueError`, which quotes no URL.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in text.replace(",", " ").split():
+        network, _, url = entry.partition("=")
+        if chain_id(network) is None:
+            raise ValueError("must be pairs such as eip155:84532=https://..., with blanks between")
+        found[network] = (*found.get(network, ()), check_url(url))
+    return found
 
 
 def number_of(value: Json, what: str) -> int:

@@ -10,7 +10,7 @@ import pytest
 from tests.x402.chain.standin import CHAIN, URL, Refuse, StandIn
 from tests.x402.server import Reply, Seen, serving
 from x402 import chain_rpc
-from x402.chain_rpc import JsonRpc, RpcRefused, check_url, hash_of, number_of
+from x402.chain_rpc import JsonRpc, RpcRefused, check_url, hash_of, number_of, parse_urls
 from x402.client import BoundedTransport
 from x402.errors import ChainUnavailable, ChainUnclear, WrongChain
 
@@ -160,3 +160,21 @@ def test_no_number(value: object) -> None:
 def test_no_hash(value: object) -> None:
     with pytest.raises(ChainUnclear, match="the thing is no hash"):
         hash_of(value, "the thing")  # type: ignore[arg-type]
+
+
+def test_nodes_are_named_by_their_chain() -> None:
+    text = "eip155:8453=https://a.example/k=v,eip155:1=https://b.example\n eip155:8453=https://c.example"
+    assert parse_urls(text) == {
+        "eip155:8453": ("https://a.example/k=v", "https://c.example"),
+        "eip155:1": ("https://b.example",),
+    }
+    assert parse_urls("  ") == {}
+
+
+@pytest.mark.parametrize(
+    "text", ["https://secret.example", "base=https://secret.example", "eip155:1=http://secret.example"]
+)
+def test_nodes_that_are_named_otherwise_are_refused_unseen(text: str) -> None:
+    with pytest.raises(ValueError, match="must be") as refused:
+        parse_urls(text)
+    assert "secret" not in str(refused.value)
