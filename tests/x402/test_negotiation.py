@@ -299,8 +299,9 @@ def test_a_version_1_offer_beside_a_header_is_paid_in_version_1() -> None:
     message: dict[str, Json] = {"x402Version": 2, "accepts": [entry()], "resource": {"url": URL}}
     declared: dict[str, Json] = {"payment-identifier": {"info": {"required": True}}}
     headers = {"PAYMENT-REQUIRED": encode_header(message | {"extensions": declared})}
-    stated: dict[str, Json] = {"x402Version": 1, "accepts": [v1_entry(maxAmountRequired="4000")]}
-    read = read_challenge(headers, to_json(stated))
+    cheaper = v1_entry(maxAmountRequired="4000")
+    elsewhere = v1_entry(maxAmountRequired="3000", resource="https://elsewhere.example/")
+    read = read_challenge(headers, to_json({"x402Version": 1, "accepts": [elsewhere, cheaper]}))
     chosen = choose(read, Policy(10_000, frozenset({NETWORK}), origin=URL))
     unsigned = build_payment(read, chosen, payer=PAYER, nonce=NONCE, valid_after=0, valid_before=1)
     assert (chosen.version, chosen.amount) == (1, 4000)
