@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic.alias_generators import to_camel
 
 from vendors.models import MAX_PRICE, JobReport, JobState, Quote
-from vendors.text import clean
+from vendors.text import clean, holds_payment
 from x402.codec import load_exact_json
 
 __all__ = ["MAX_LOGS", "Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
@@ -127,10 +127,16 @@ def _url(value: str) -> str:
     url = urlsplit(value)  # raises ValueError where the host is none
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(rule)
+    return _no_payment(value)
+
+
+def _no_payment(value: str) -> str:
+    if holds_payment(value):
+        raise ValueError("must not hold what may be a payment of ours")
     return value
 
 
-_Identifier = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")]
+_Identifier = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$"), AfterValidator(_no_payment)]
 _Minutes = Annotated[float, BeforeValidator(_number), Field(ge=0, le=_MAX_MINUTES)]
 
 

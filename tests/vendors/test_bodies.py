@@ -121,9 +121,12 @@ def test_a_submission_is_read() -> None:
     assert read_submission(without(SUBMITTED, "status")) == ("job_1", "")
 
 
-@pytest.mark.parametrize("changes", [{"vendorJobId": None}, {"vendorJobId": "a b"}, {"vendorJobId": ["x"]}])
+@pytest.mark.parametrize(
+    "changes",
+    [{"vendorJobId": None}, {"vendorJobId": "a b"}, {"vendorJobId": ["x"]}, {"vendorJobId": "0x" + "5f" * 65}],
+)
 def test_a_submission_without_a_usable_id_is_refused(changes: dict[str, object]) -> None:
-    """A job that cannot be asked for is none."""
+    """A job that cannot be asked for is none; nor is one whose name could be our signature, shown to all."""
     with pytest.raises(Unreadable, match=r"^vendorJobId"):
         read_submission(bent(SUBMITTED, **changes))
 
@@ -190,6 +193,7 @@ def test_a_report_may_be_short() -> None:
         ({"artifactUrl": "https://[::1"}, "artifactUrl"),
         ({"artifactUrl": "https://a.example/\x1b[2J"}, "artifactUrl"),
         ({"artifactUrl": "https://a.example/" + "a" * 2_000}, "artifactUrl"),
+        ({"artifactUrl": "https://a.example/0x" + "5f" * 65}, "artifactUrl"),
         ({"errorMessage": {"code": 1}}, "errorMessage"),
     ],
 )

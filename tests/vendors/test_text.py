@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vendors.text import clean
+from vendors.text import clean, holds_payment
 
 
 @pytest.mark.parametrize(
@@ -67,3 +67,22 @@ def test_a_megabyte_of_unfinished_escapes_is_read_in_one_pass() -> None:
     """Cleaning is linear: such inputs would hang a pattern that backtracks."""
     assert clean("\x1b[0;" * 250_000, 10) == "[0;[0;[0;…"
     assert clean("-" * 1_000_000, 10) == "---------…"
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("0x" + "5f" * 65, True),
+        ("5F" * 65, True),
+        ("https://example.com/?s=0x" + "5f" * 65 + "&t=1", True),
+        ("https://example.com/" + "eyJ4" * 200, True),
+        ("5f" * 64, False),  # a SHA-512
+        ("https://storage.example.com/m?X-Goog-Signature=" + "5f" * 256, False),
+        ("https://bucket.example.com/m?X-Amz-Signature=" + "5f" * 32, False),
+        ("https://bucket.example.com/m?X-Amz-Security-Token=" + "aB3%2F" * 200, False),
+        ("https://example.com/?token=" + "a" * 300 + "." + "b" * 300, False),  # a JWT
+    ],
+)
+def test_a_payment_of_ours_is_told_from_what_others_sign(text: str, held: bool) -> None:
+    """Ids and URLs cannot be cut: they are refused where they may hold a payment, and signed URLs stay whole."""
+    assert holds_payment(text) is held
