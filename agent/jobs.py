@@ -10,12 +10,15 @@ from agent.ledger import put_job
 from agent.lifecycle import JOB, LIVE_JOB, move
 from agent.models import Ending, Failure, Job, Outcome, Run
 from vendors.models import JobReport
+from vendors.text import clean
 
-__all__ = ["LOG_LINES_PER_TICK", "NOBODYS_FAULT", "fail", "follow", "overdue"]
+__all__ = ["LOG_LINES_PER_TICK", "MAX_MESSAGE", "NOBODYS_FAULT", "fail", "follow", "overdue"]
 
 LOG_LINES_PER_TICK: Final = 100
 """Vendor log lines taken over in one tick; the rest comes with the next."""
 
+MAX_MESSAGE: Final = 1_000
+"""Characters of why a job failed: a vendor's refusal of many offers has a reason for each."""
 
 NOBODYS_FAULT: Final = frozenset({"abandoned", "order_lapsed", "run_ended"})
 """Codes of failures that say nothing about the vendor: a planner may go to it again."""
@@ -23,6 +26,7 @@ NOBODYS_FAULT: Final = frozenset({"abandoned", "order_lapsed", "run_ended"})
 
 def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_fault: bool) -> Run:
     """The run with this job failed. `vendor_fault` says whether the vendor's record should show it."""
+    message = clean(message, MAX_MESSAGE)
     failed = job.model_copy(
         update={
             "status": move(JOB, job.status, "fail"),

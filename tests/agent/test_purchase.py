@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from agent import booking, runs
-from agent.jobs import LOG_LINES_PER_TICK, follow
+from agent.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
 from agent.ledger import reserve
 from agent.models import Constraints, Run
 from agent.planner.fireworks import FireworksPlanner
@@ -305,3 +305,15 @@ async def test_settings_choose_the_planner(monkeypatch: pytest.MonkeyPatch) -> N
 
     assert isinstance(services.planner, FireworksPlanner)
     await services.http.aclose()
+
+
+def test_why_a_job_failed_is_one_line_of_bounded_length() -> None:
+    """A vendor with a reason for each of its many offers filled the job's document with them once."""
+    run = a_run()
+    job = a_job(run)
+    failed = fail(run, job, "offer_refused", "offer 1: \x1b[31m no\n" * 10_000, NOW, vendor_fault=True)
+    (told,) = failed.outbox.jobs
+    assert told.failure is not None
+    assert len(told.failure.message) == MAX_MESSAGE
+    assert told.failure.message.isprintable()
+    assert failed.outbox.observations[-1].content.endswith(told.failure.message)
