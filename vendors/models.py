@@ -47,6 +47,8 @@ _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _SECRET_REF: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -202,7 +204,8 @@ def _endpoint_problem(endpoint: str) -> str | None:
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that `host` is, None where it is a name. A name does not end in a number (WHATWG URL).
+    """The address that `host` is, None where it is a name. A name does not end in a number (WHATWG URL), in hex
+    neither: resolvers take `0x7f000001` for 127.0.0.1.
 
     Raises:
         ValueError: an address that is none, or one that only this machine understands (`%eth0`).
@@ -211,4 +214,4 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         if "%" in host:
             raise ValueError("scoped")
         return ipaddress.IPv6Address(host)
-    return ipaddress.IPv4Address(host) if host.rpartition(".")[2].isdigit() else None
+    return ipaddress.IPv4Address(host) if _NUMBER.fullmatch(host.rpartition(".")[2]) else None

@@ -84,6 +84,8 @@ def test_an_endpoint_over_tls_or_on_this_machine_is_taken(endpoint: str) -> None
         "https://999.1.1.1",
         "https://1.2.3",
         "https://vendor.7",
+        "https://0x7f000001",
+        "https://127.0x1",
         "https://a:b:c",
         "https://" + "a" * 64 + ".example",
         "https://gpu.example/" + "a" * 2_000,
