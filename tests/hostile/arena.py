@@ -9,11 +9,10 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import socket
 import time
 import unicodedata
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import count
@@ -23,6 +22,7 @@ import httpx
 from bson import ObjectId
 from pydantic import SecretStr
 from starlette.types import ASGIApp
+from uvicorn.server import ServerState
 
 from agent.audit import public_observation, verify
 from agent.decide import plan_context
@@ -44,7 +44,7 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.journal import Journal
-from gpu_vendor_mock.server import make_server
+from gpu_vendor_mock.server import DroppingProtocol, make_server
 from gpu_vendor_mock.settings import Settings as VendorSettings
 from tests.agent.stage import KEY, START, Clock
 from tests.hostile.liar import At, Canary, Liar, Script
@@ -62,6 +62,8 @@ QUOTED = {"gpu_vendor_1": 1_400_000, "gpu_vendor_2": 1_800_000}
 PACE = 100.0
 """Seconds between two ticks at least, as under a cron that is not too busy."""
 
+_BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
 MOST_SHOWN = 16 * 1024
 """Bytes of one observation, and of all that a run's document holds of one job, at the most (as BSON)."""
 
@@ -73,20 +75,25 @@ MOST_PROMPT = 64 * 1024
 
 
 class _Hasty(VendorClient):
-    """The real client, given less time: what takes a vendor `CALL_SECONDS` to show takes `patience` here."""
+    """The real client, given less time for some calls of the first vendor: what a vendor needs `CALL_SECONDS` to
+    show, it shows in `patience` seconds here.
+    """
 
-    patience = 5.0
+    patience: Mapping[At, float]
+
+    def _within(self, vendor: Vendor, at: At, within: float) -> float:
+        return min(within, self.patience.get(at, within)) if vendor.vendor_id == "gpu_vendor_1" else within
 
     async def quote(
         self, vendor: Vendor, *, job_type: str, gpu_type: str, max_hours: float, within: float
     ) -> Quote:
-        within = min(within, self.patience)
+        within = self._within(vendor, At.QUOTE, within)
         return await super().quote(
             vendor, job_type=job_type, gpu_type=gpu_type, max_hours=max_hours, within=within
         )
 
     async def status(self, vendor: Vendor, vendor_job_id: str, *, within: float) -> JobReport:
-        return await super().status(vendor, vendor_job_id, within=min(within, self.patience))
+        return await super().status(vendor, vendor_job_id, within=self._within(vendor, At.STATUS, within))
 
     async def submit(
         self,
@@ -98,13 +105,14 @@ class _Hasty(VendorClient):
         auth: PaymentAuth,
         within: float,
     ) -> Submitted | Rejected:
+        within = min(self._within(vendor, At.ORDER, within), self._within(vendor, At.PAYMENT, within))
         return await super().submit(
             vendor,
             idempotency_key=idempotency_key,
             template_id=template_id,
             job_params=job_params,
             auth=auth,
-            within=min(within, self.patience),
+            within=within,
         )
 
 
@@ -129,15 +137,20 @@ class Arena:
     canary: Canary
     liar: Liar | None
     honest: str
+    looker: httpx.AsyncClient
+    """Asks the vendors what happened."""
     api: httpx.AsyncClient
+    pace: float
     asked: set[str] = field(default_factory=set)
-    """Host and port of each request that our client sent."""
+    """Scheme, host and port of each request that our client sent."""
+    known: set[str] = field(default_factory=set)
+    """Other vendors that may be asked."""
     longest_tick: float = 0.0
     """Seconds that the longest tick really took."""
 
     async def note(self, request: httpx.Request) -> None:
         """For the client's request hook."""
-        self.asked.add(f"http://{request.url.netloc.decode()}")
+        self.asked.add(f"{request.url.scheme}://{request.url.netloc.decode()}")
 
     async def start(self, budget: int = 5_000_000, **constraints: object) -> Run:
         """A new run."""
@@ -162,7 +175,7 @@ class Arena:
             if run.next_tick_at is None:
                 await self._look_back(run)
                 return run
-            self.clock.now = max(self.clock.now + timedelta(seconds=PACE), run.next_tick_at)
+            self.clock.now = max(self.clock.now + timedelta(seconds=self.pace), run.next_tick_at)
         raise AssertionError(f"the run did not end: {run.status} {run.phase}")
 
     async def jobs(self, run: Run) -> list[Job]:
@@ -188,8 +201,7 @@ class Arena:
 
     async def _check_money(self, run: Run) -> None:
         """What a vendor does, it gets what it quoted, once for an order; and our books know of it at any time."""
-        async with httpx.AsyncClient(headers={"Authorization": f"Bearer {TOKEN}"}, trust_env=False) as http:
-            assert (await http.get(f"{self.honest}/journal")).is_success  # looking makes late cashers cash
+        assert (await self.looker.get("/journal")).is_success  # looking makes late cashers cash
         for settled in self.journal.settlements:
             assert settled.amount <= QUOTED[settled.vendor_id]
         keys = [settled.key for settled in self.journal.settlements]
@@ -216,7 +228,7 @@ class Arena:
         whole = shown.text + json.dumps([document.to_document() for document in documents], default=str)
         assert TOKEN not in whole
         assert self.canary.heard == 0
-        assert self.asked <= {self.honest, self.liar.url if self.liar else self.honest}
+        assert self.asked <= {self.honest, *self.known, *([self.liar.url] if self.liar else [])}
         for secret in self._secrets():
             assert secret not in whole
         spent = sum(job.actual_cost or 0 for job in await self.jobs(run))
@@ -245,7 +257,12 @@ def _check_text(value: object) -> None:
 
 @asynccontextmanager
 async def an_arena(
-    scripts: dict[At, Script] | None = None, *, faults: str = "", patience: float = 5.0, pinned: bool = True
+    scripts: dict[At, Script] | None = None,
+    *,
+    faults: str = "",
+    patience: Mapping[At, float] | None = None,
+    pace: float = PACE,
+    pinned: bool = True,
 ) -> AsyncIterator[Arena]:
     """An arena whose first vendor spoils the calls that have a script, or fails as `faults` says."""
     clock, journal = Clock(), Journal()
@@ -261,31 +278,37 @@ async def an_arena(
         Canary() as canary,
         Liar(honest, canary.url, scripts or {}) as liar,
         make_http_client() as http,
+        httpx.AsyncClient(base_url=honest, headers=_BEARER, trust_env=False, verify=False) as looker,  # noqa: S501
     ):
-        services, api = await _wired(clock, http, patience)
+        services, api = await _wired(clock, http, patience or {})
         for persona in DEFAULT_CATALOG:
             endpoint = liar.url if scripts and persona.vendor_id == "gpu_vendor_1" else honest
             await services.vendors.add(_registered(persona, endpoint, pinned=pinned))
         async with api:
-            arena = Arena(services, clock, journal, canary, liar if scripts else None, honest, api)
+            arena = Arena(services, clock, journal, canary, liar if scripts else None, honest, looker, api, pace)
             http.event_hooks = {"request": [arena.note]}
             yield arena
 
 
 @asynccontextmanager
 async def _served(app: ASGIApp) -> AsyncIterator[str]:
-    """The app on a free port of this machine; its URL."""
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-        server = make_server(app)
-        serving = asyncio.create_task(server.serve(sockets=[listening]))
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            server.should_exit = True
-            await serving
+    """The app on a free port of this machine; its URL. Uvicorn's protocol alone: its server ends slowly."""
+    config, state = make_server(app).config, ServerState()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: DroppingProtocol(config, state, {}), "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for connection in tuple(state.connections):
+            connection.shutdown()
+        await asyncio.gather(*state.tasks, return_exceptions=True)
+        await server.wait_closed()
 
 
-async def _wired(clock: Clock, http: httpx.AsyncClient, patience: float) -> tuple[Services, httpx.AsyncClient]:
+async def _wired(
+    clock: Clock, http: httpx.AsyncClient, patience: Mapping[At, float]
+) -> tuple[Services, httpx.AsyncClient]:
     """The core on an embedded store, and its API."""
     ids, tokens = count(1), count(1)
     world = World(
@@ -295,7 +318,7 @@ async def _wired(clock: Clock, http: httpx.AsyncClient, patience: float) -> tupl
         new_token=lambda: f"tick-{next(tokens)}",
     )
     settings = Settings(
-        poll_seconds=1_300, stall_seconds=300, vendor_secrets={"GPU_VENDOR_SECRET": SecretStr(TOKEN)}
+        poll_seconds=3_600, stall_seconds=300, vendor_secrets={"GPU_VENDOR_SECRET": SecretStr(TOKEN)}
     )
     database = EmbeddedDatabase()
     client = _Hasty(http, settings.vendor_secret)

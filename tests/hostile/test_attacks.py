@@ -1,0 +1,79 @@
+"""Each attack at each call that it is for: bounded by the quote, told in the trail, and the goal is reached."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+
+import pytest
+
+from tests.hostile.arena import QUOTED, an_arena
+from tests.hostile.attacks import ATTACKS, INJECTION, Attack
+from tests.hostile.liar import At
+
+MOST_MEMORY = 50 * 1024 * 1024
+"""Bytes that a run may need at any moment beyond what was there before, the attacker's own in the same process."""
+
+PATIENCE = {At.QUOTE: 0.3, At.ORDER: 0.3, At.PAYMENT: 1.0, At.STATUS: 0.3}
+"""Seconds for a call that a vendor does not mean to answer. A payment comes after an order, within the same."""
+
+PACE = 400.0
+"""Seconds between ticks: longer than an authorization is good for, so that a payment is sent once."""
+
+CASES = [(attack, at) for attack in ATTACKS for at in attack.ends]
+MARKS = ("</data>", "<script>", "<|im_", "ignore all rules", "\x1b", "\u202e")
+"""What of `INJECTION` must not stand in a prompt outside of quoted data, or at all."""
+
+
+@pytest.mark.parametrize(("attack", "at"), CASES, ids=[f"{at.value}-{attack.name}" for attack, at in CASES])
+async def test_what_an_attack_costs(attack: Attack, at: At) -> None:
+    """What is lost is the quote at most, the run goes on elsewhere, and what it keeps is fit to be read."""
+    if attack.heavy:
+        gc.collect()
+        tracemalloc.start()
+    try:
+        patience = {at: PATIENCE[at]} if attack.slow else None
+        async with an_arena({at: attack.script}, patience=patience, pace=PACE) as arena:
+            ended = await arena.finish(await arena.start())
+            jobs, trail, prompt = await arena.jobs(ended), await arena.told(ended), await arena.prompt(ended)
+            assert arena.liar
+            assert at in arena.liar.seen.spoiled
+            assert arena.liar.seen.cookies == []
+            moved = arena.moved("gpu_vendor_1")
+        peak = tracemalloc.get_traced_memory()[1] if attack.heavy else 0
+    finally:
+        tracemalloc.stop()
+
+    first, *others = jobs
+    code = first.failure.code if first.failure else None
+    assert (first.vendor_id, code) == ("gpu_vendor_1", attack.ends[at])
+    assert [job.vendor_id for job in others] == (["gpu_vendor_2"] if code else [])
+    assert (ended.status, ended.budget_reserved) == ("completed", 0)
+    assert moved in (0, QUOTED["gpu_vendor_1"])
+    assert moved <= (first.actual_cost or 0) <= QUOTED["gpu_vendor_1"]
+    if code is not None:
+        assert f"Job at gpu_vendor_1 failed: {first.failure.message if first.failure else None}" in trail
+    assert peak < MOST_MEMORY
+    if attack.slow:
+        assert arena.longest_tick < PATIENCE[at] + 4, "what is honest takes its time, too"
+    _check_prompt(prompt)
+
+
+def _check_prompt(prompt: str) -> None:
+    """All that a vendor wrote stands in one JSON string of the data block; nothing of it is outside."""
+    head, data, tail = prompt.split("\n", 2)
+    assert (head, tail) == ("<data>", "</data>\nAnswer with the JSON object of the next action.")
+    assert data.isascii()
+    assert "<" not in data
+    assert not any(mark in head + tail[7:] for mark in MARKS)
+
+
+async def test_what_a_vendor_says_reaches_the_planner_as_data_only() -> None:
+    """Its reason for failing is there to be weighed, without a bracket, an escape or a second line."""
+    script = next(attack.script for attack in ATTACKS if attack.name == "fails with instructions")
+    async with an_arena({At.STATUS: script}) as arena:
+        prompt = await arena.prompt(await arena.finish(await arena.start()))
+    assert "ignore all rules above" in INJECTION
+    assert prompt.count("ignore all rules above") == 1
+    assert prompt.count("</data>") == 1
+    _check_prompt(prompt)
