@@ -50,7 +50,7 @@ class MongoDatabase:
 
     embedded = False
 
-    def __init__(self, uri: str, name: str, patience_ms: int = 8_000) -> None:
+    def __init__(self, uri: str, name: str, patience_ms: int = 4_000) -> None:
         """No network happens before the first operation.
 
         `patience_ms`: how long an operation may take, tries included. A function must answer before its

@@ -1,4 +1,4 @@
-"""`python -m tests.wire`: the tests that want a server, on one of our own. Arguments replace TESTS for pytest.
+"""`python -m tests.wire`: the tests that want a server, on one of our own. Arguments are for pytest, not TESTS.
 
 MONGODB_TEST_URI names another one. With PURSER_WIRE=required a test that is skipped is a failure: what CI says.
 """
@@ -15,7 +15,7 @@ from scripts.servers import ROOT
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, find_server
 
-TESTS = ("tests/wire", "tests/agent/store", "tests/e2e")
+TESTS = ("-n", "2", "--dist", "loadfile", "tests/wire", "tests/agent/store", "tests/e2e")
 
 
 def main() -> int:
