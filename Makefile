@@ -8,13 +8,14 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test interop peers-lose-money test-chain lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test test-wire interop peers-lose-money test-chain lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
 	@echo "make demo-chain  the same, settled on a real EVM chain of its own (needs node 20)"
 	@echo "make peers-lose-money  who pays twice when an answer is lost or a process dies"
 	@echo "make test     lint, types and tests: all that CI runs"
+	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
@@ -51,6 +52,10 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/python -m mypy
+
+# PURSER_WIRE=required: no server, or any test skipped, is a failure. PURSER_WIRE_SEED: another kill test.
+test-wire: $(STAMP)
+	$(BIN)/python -m tests.wire
 
 unit: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term
@@ -111,4 +116,4 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
 
 clean:
-	rm -rf .venv .venv-newest .venv-peers .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.*
+	rm -rf .venv .venv-newest .venv-peers .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache
