@@ -58,7 +58,7 @@ def _play_all(seeds: range, processes: int) -> int:
     if failing is None:
         return 0
     sys.stdout.write(f"seed {failing} fails; looking for its shortest failing prefix ...\n")
-    sys.stdout.write(f"{shortest(play(failing))}\nreplay: make sim SEEDS=1 FROM={failing}\n")
+    sys.stdout.write(f"{shortest(play(failing))}\nreplay: make sim SEEDS=1 FROM={failing} TRACE=--trace\n")
     return 1
 
 

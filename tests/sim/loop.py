@@ -1,7 +1,7 @@
 """Virtual time: an event loop whose clock moves only when somebody says so.
 
-Whatever waits on it (`asyncio.sleep`, `asyncio.timeout`) waits in virtual time, so an hour of leases, time-outs and
-expiries takes milliseconds and happens the same way every time.
+Whatever waits on it (`asyncio.sleep`, `asyncio.timeout`) waits in virtual time, so an hour of leases and time-outs
+takes milliseconds, and happens the same way every time.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
+from bson.tz_util import utc
 from mongomock import collection, helpers
 
 __all__ = ["copied", "from_store", "quick_copies", "to_store"]
@@ -36,7 +37,7 @@ def from_store(value: Any) -> Any:
         return {key: from_store(each) for key, each in value.items()}
     if isinstance(value, list):
         return [from_store(each) for each in value]
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else value
+    return value.replace(tzinfo=utc) if isinstance(value, datetime) else value
 
 
 def to_store(value: Any) -> Any:

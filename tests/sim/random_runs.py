@@ -22,8 +22,8 @@ __all__ = ["Failure", "Schedule", "hunt", "play", "shortest"]
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """One schedule as it went. `reason` is what was wrong, None where nothing was. So many `decisions` were made by
-    chance, those at the places `departures` for anything else than the harmless first option."""
+    """One schedule as it went. `reason` is what was wrong, None where nothing was. `decisions` were left to
+    chance; at the places `departures` it did not take the harmless first option."""
 
     seed: int
     reason: str | None

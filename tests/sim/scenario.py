@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import random
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Final
+from unittest import mock
 
 from agent.models import Constraints
 from agent.money import at_rate
@@ -30,11 +32,10 @@ _ARGUMENTS: Final = {
 }
 
 FAULTS: Final = tuple(
-    f"{name}={argument}" if argument else str(name)
+    tuple(f"{name}={argument}" for argument in _ARGUMENTS[name]) if name in _ARGUMENTS else (str(name),)
     for name in FaultName
-    for argument in _ARGUMENTS.get(name, ("",))
 )
-"""Every fault that a vendor can show, as written in a header."""
+"""Every fault that a vendor can show, each in the ways in which it can be written in a header."""
 
 _TROUBLES: Final = tuple(fate for fate in Fate if fate is not Fate.GO)
 
@@ -125,7 +126,7 @@ def _faults(chance: random.Random) -> str:
     for _ in range(chance.choice((0, 0, 1, 1, 2, 3))):
         vendor = chance.choice(("", *(f"{persona.vendor_id}:" for persona in DEFAULT_CATALOG)))
         count = chance.choice(("*1", "*1", "*2", "*3", ""))
-        found.append(f"{vendor}{chance.choice(FAULTS)}{count}")
+        found.append(f"{vendor}{chance.choice(chance.choice(FAULTS))}{count}")
     return ",".join(found)
 
 
@@ -142,4 +143,5 @@ def _free(persona: Persona) -> Persona:
 
 @cache
 def _settings(deadline: int, poll: int, stall: int) -> Settings:
-    return Settings(tick_deadline_seconds=deadline, poll_seconds=poll, stall_seconds=stall)
+    with mock.patch.dict(os.environ, clear=True):  # what this machine is set to is nobody's business here
+        return Settings(_env_file=None, tick_deadline_seconds=deadline, poll_seconds=poll, stall_seconds=stall)

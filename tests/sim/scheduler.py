@@ -2,9 +2,9 @@
 
 Each crossing from a process to the world (store, vendor, planner) is parked twice: before its effect, and with the
 answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its fate. It goes on; it
-waits, while others go on; the effect fails, or happens and its answer is lost; the process dies there. What had left
-a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, a write that
-the server had queued.
+waits, while others go on; the effect fails, or happens and its answer is lost; the process dies there. What had
+left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, or a
+write in the server's queue.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ class Fate(StrEnum):
     FAIL_LATE = "fails and arrives late"
     LOSE = "loses its answer"
     TEAR = "gets half an answer"
+    TWICE = "arrives twice"
     DIE = "dies"
     DIE_LATE = "dies and arrives late"
 
@@ -67,7 +68,7 @@ class Fate(StrEnum):
 _BEFORE: Final = {
     Kind.READ: (Fate.WAIT, Fate.FAIL, Fate.DIE),
     Kind.WRITE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
-    Kind.WIRE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
+    Kind.WIRE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.TWICE, Fate.DIE, Fate.DIE_LATE),
     Kind.PLANNER: (Fate.WAIT, Fate.FAIL, Fate.DIE),
 }
 _AFTER: Final = {
@@ -233,7 +234,7 @@ class Scheduler:
         if fate is Fate.WAIT:
             self._postpone(parked)
             return
-        if fate in (Fate.FAIL_LATE, Fate.DIE_LATE):
+        if fate in (Fate.FAIL_LATE, Fate.DIE_LATE, Fate.TWICE):
             ghost = _Parked(parked.process, parked.name, parked.kind, "adrift", None, parked.deliver)
             self._parked.append(ghost)
             self._postpone(ghost)

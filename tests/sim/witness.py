@@ -1,8 +1,8 @@
 """Looks on at every step: each write of a run as the store has it, each entry that the vendors' journal gains.
 
-What `Oracle` checks of a whole world takes milliseconds. Here only what is new is looked at, so that it can be done
-after each of some hundred steps. Purser's word counts for nothing: whether a payment was due is asked of the document
-that was in the store before the payment came to the vendor, and what moved of the vendors and the chain.
+What `Oracle` checks of a whole world takes milliseconds. Here only what is new is looked at, so that it can be
+done after each of some hundred steps. Purser's word counts for nothing: whether a payment was due is asked of the
+document that was stored before the payment came to the vendor, and what moved of the vendors and the chain.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ clients of its own on the one embedded store. `World.live` lets it live until ev
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from itertools import count
 from typing import Final, TypeVar
+from unittest import mock
 
 import httpx
 from bson import ObjectId
@@ -291,7 +293,7 @@ class World:
         """A request at the vendor, with whatever goes wrong there by chance."""
         request.headers.pop(FAULT_HEADER, None)
         if self.scenario.wire_faults and self._choices.happens(self.scenario.wire_faults):
-            fault = request.headers[FAULT_HEADER] = self._choices.pick(FAULTS)
+            fault = request.headers[FAULT_HEADER] = self._choices.pick(self._choices.pick(FAULTS))
             self.scheduler.note(request.headers["x-vendor-id"], f"{request.method} {request.url.path}", fault)
         return await self._transport.handle_async_request(request)
 
@@ -350,7 +352,8 @@ def _wallet() -> Wallet:
 
 @cache
 def _vendor_settings() -> VendorSettings:
-    return VendorSettings()
+    with mock.patch.dict(os.environ, clear=True):
+        return VendorSettings(_env_file=None)
 
 
 def _abandon(loop: VirtualLoop) -> None:
