@@ -41,6 +41,7 @@ from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.shop import Shop
 from gpu_vendor_mock.till import Presentation, Till, read_presentation
 from x402.facilitator import Facilitator
+from x402.networks import register
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS
 
@@ -60,8 +61,11 @@ def create_app(
 
     `clock` gives Unix seconds, `sleep` is what the fault `slow` waits with, `new_id` names quotes and jobs.
     Without a `facilitator`, payments are settled offline against a ledger of nonces; every payer has enough.
-    `journal` is written to, for one who wants to read along in this process.
+    `journal` is written to, for one who wants to read along in this process. Tokens of one's own in the settings
+    become known to the process.
     """
+    for token in settings.x402_assets:
+        register(token)
     journal = Journal() if journal is None else journal
     jobs = Jobs(settings, clock, new_id)
     till = Till(facilitator or OfflineFacilitator(MemoryLedger(), clock))

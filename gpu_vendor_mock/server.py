@@ -17,6 +17,7 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.dropping import with_abort
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
+from gpu_vendor_mock.settling import settling
 
 __all__ = ["DroppingProtocol", "make_server", "port", "serve"]
 
@@ -47,7 +48,12 @@ def serve(settings: Settings, host: str, port: int) -> None:
         sys.stdout.write(f"mock vendors at http://{host}:{listening.getsockname()[1]} ({vendors})\n")
         sys.stdout.flush()
         with contextlib.suppress(KeyboardInterrupt):
-            make_server(create_app(settings)).run(sockets=[listening])
+            asyncio.run(_serve_on(listening, settings))
+
+
+async def _serve_on(listening: socket.socket, settings: Settings) -> None:
+    async with settling(settings) as facilitator:
+        await make_server(create_app(settings, facilitator=facilitator)).serve(sockets=[listening])
 
 
 def make_server(app: ASGIApp) -> uvicorn.Server:

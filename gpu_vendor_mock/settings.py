@@ -4,14 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Self
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.faults import Fault, FaultName, parse_faults
-from x402.networks import default_asset
+from x402.chain_rpc import parse_urls
+from x402.networks import Asset, default_asset, parse_assets
 
 __all__ = ["LOCAL_SECRET", "Settings", "load_settings"]
 
@@ -29,6 +38,10 @@ def _read_catalog(value: object) -> object:
     return parse_catalog(value) if isinstance(value, str) else value
 
 
+def _read_assets(value: object) -> object:
+    return parse_assets(value) if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """What the mock vendor can be told. Each field is the variable of the same name in capitals."""
 
@@ -40,8 +53,14 @@ class Settings(BaseSettings):
     """The bearer token that callers must send."""
     mock_vendors: Annotated[tuple[Persona, ...], NoDecode, BeforeValidator(_read_catalog)] = DEFAULT_CATALOG
     """The vendors to play, as JSON; see `parse_catalog`."""
+    x402_assets: Annotated[tuple[Asset, ...], NoDecode, BeforeValidator(_read_assets)] = ()
+    """Tokens of chains of one's own, as JSON; see `x402.networks.parse_assets`."""
     x402_network: str = "eip155:84532"
     """CAIP-2 id of the network payments are asked on."""
+    x402_rpc_urls: SecretStr | None = None
+    """Nodes of the chain to settle on; see `x402.chain_rpc.parse_urls`. Only looked at with a relayer's key."""
+    x402_relayer_key: SecretStr | None = None
+    """The key that settles on the chain and pays the gas. Without one, payments are settled offline."""
     epochs: int = Field(5, ge=1, le=1_000)
     epoch_seconds: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     faults: Annotated[tuple[Fault, ...], NoDecode, BeforeValidator(_read_faults)] = ()
@@ -60,12 +79,33 @@ class Settings(BaseSettings):
         failing = Fault(FaultName.FAIL_AT_EPOCH, number=_FAILING_VENDOR_EPOCH, vendor_id=self.fail_vendor_id)
         return (*self.faults, failing)
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """URLs of the nodes of the network that payments are asked on."""
+        urls = "" if self.x402_rpc_urls is None else self.x402_rpc_urls.get_secret_value()
+        return parse_urls(urls).get(self.x402_network, ())
+
+    @field_validator("x402_rpc_urls")
+    @classmethod
+    def _are_urls(cls, urls: SecretStr | None) -> SecretStr | None:
+        parse_urls("" if urls is None else urls.get_secret_value())
+        return urls
+
     @field_validator("x402_network")
     @classmethod
-    def _network_is_known(cls, network: str) -> str:
-        if default_asset(network) is None:
+    def _network_is_known(cls, network: str, info: ValidationInfo) -> str:
+        own = {token.network for token in info.data.get("x402_assets", ())}
+        if default_asset(network) is None and network not in own:
             raise ValueError(f"no asset is known on {network!r}; use a CAIP-2 id such as eip155:84532")
         return network
+
+    @field_validator("x402_relayer_key")
+    @classmethod
+    def _settles_somewhere(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        network, urls = info.data.get("x402_network"), info.data.get("x402_rpc_urls")
+        if key is not None and (urls is None or network not in parse_urls(urls.get_secret_value())):
+            raise ValueError(f"X402_RPC_URLS must name a node of {network} to settle on")
+        return key
 
     @model_validator(mode="after")
     def _vendors_exist(self) -> Self:

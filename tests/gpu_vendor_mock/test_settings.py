@@ -22,7 +22,15 @@ _VARIABLES = (
     "EPOCHS",
     "EPOCH_SECONDS",
     "X402_NETWORK",
+    "X402_ASSETS",
+    "X402_RPC_URLS",
+    "X402_RELAYER_KEY",
     "MOCK_VENDORS",
+)
+
+_TOKEN = (
+    '[{"network": "eip155:31337", "address": "0x5FbDB2315678afecb367f032d93F642f64180aa3", '
+    '"name": "Test Dollar", "version": "2"}]'
 )
 
 
@@ -53,7 +61,10 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "FAULTS": "v:slow=5*2, no_receipt",
         "EPOCHS": "3",
         "EPOCH_SECONDS": "0.5",
-        "X402_NETWORK": "eip155:8453",
+        "X402_NETWORK": "eip155:31337",
+        "X402_ASSETS": _TOKEN,
+        "X402_RPC_URLS": "eip155:31337=https://rpc.example/key eip155:1=https://other.example",
+        "X402_RELAYER_KEY": "0x" + "77" * 32,
         "MOCK_VENDORS": '[{"vendorId":"v","name":"V","basePricePerHour":1,"supportedGpuTypes":["A100"]}]',
     }
     assert set(values) == set(_VARIABLES)
@@ -62,7 +73,11 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = load_settings()
     assert loaded.gpu_vendor_secret.get_secret_value() == "a-secret-of-mine"
     assert (loaded.fail_rate, loaded.fault_seed, loaded.epochs, loaded.epoch_seconds) == (0.25, 7, 3, 0.5)
-    assert loaded.x402_network == "eip155:8453"
+    assert loaded.x402_network == "eip155:31337"
+    assert [token.name for token in loaded.x402_assets] == ["Test Dollar"]
+    assert loaded.nodes == ("https://rpc.example/key",)
+    assert "rpc.example" not in repr(loaded)
+    assert "7777" not in repr(loaded)
     assert [persona.vendor_id for persona in loaded.mock_vendors] == ["v"]
     assert loaded.configured_faults == (
         Fault(FaultName.SLOW, number=5, vendor_id="v", count=2),
@@ -96,6 +111,9 @@ def test_a_dotenv_file_is_read(tmp_path: Path) -> None:
         ("FAIL_VENDOR_ID", "gpu_vendor_9", "faults name gpu_vendor_9"),
         ("X402_NETWORK", "base-sepolia", "X402_NETWORK: .*use a CAIP-2 id"),
         ("X402_NETWORK", "eip155:999999", "X402_NETWORK: .*no asset is known"),
+        ("X402_RPC_URLS", "https://rpc.example", "X402_RPC_URLS: must be pairs"),
+        ("X402_RELAYER_KEY", "0x77", "X402_RELAYER_KEY: X402_RPC_URLS must name a node of eip155:84532"),
+        ("X402_ASSETS", "{}", "X402_ASSETS: must be a JSON list"),
         ("MOCK_VENDORS", "[]", "MOCK_VENDORS: .*at least 1 item"),
     ],
 )
