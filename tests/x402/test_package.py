@@ -61,6 +61,7 @@ def test_the_package_leans_on_no_other_part_of_the_project(name: str) -> None:
     [
         ("x402.wire, x402.decode, x402.policy, x402.networks", ["coincurve", "Crypto", "httpx", "email"]),
         ("x402.negotiation, x402.signers, x402.seller, x402.offline", ["httpx"]),
+        ("x402.desk, x402.idempotency", ["httpx", "starlette"]),
         ("x402.client, x402.remote", ["pydantic", "eth_account", "web3"]),
         ("x402.chain_reader, x402.chain_facilitator", ["pydantic", "eth_account", "web3", "aiohttp"]),
     ],
