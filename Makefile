@@ -76,7 +76,7 @@ unit-newest:
 
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
-	$(BIN)/python -m pytest tests/interop
+	PURSER_INTEROP=required $(BIN)/python -m pytest tests/interop
 
 # Two stories of a lost payment, with the official client and with Purser: docs/reliability.md.
 peers-lose-money: $(STAMP) $(PEERS)
