@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import cli_audit, cli_local, cli_vendors
+from scripts import cli_audit, cli_local, cli_pay, cli_vendors
 from scripts.exits import MEANINGS, Exit
 from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
@@ -162,6 +162,7 @@ def _end_as(status: str) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
+app.command(epilog=cli_pay.EPILOG)(cli_pay.pay)
 for local in (cli_local.init, cli_local.demo, cli_local.dev):
     app.command()(local)
 
