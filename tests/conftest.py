@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from agent.settings import Settings
 
 _OURS = (*(name.upper() for name in Settings.model_fields), "GPU_VENDOR_SECRET_")
+
+# How long an example takes says something about the machine and what else it does, nothing about the code.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
