@@ -1,1 +1,5 @@
 """Purser over the wire: a real server, real processes, real time."""
+
+import pytest
+
+pytest.register_assert_rewrite("tests.wire.reckoning")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -33,13 +34,21 @@ class _Victim(ServerProcess):
         process.kill()
         process.wait()
 
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._running().send_signal(number)
+
 
 class Fleet:
-    """`size` API processes on the database that `store` (settings) names. To be used in a `with` block."""
+    """`size` API processes on the database that `store` (settings) names. To be used in a `with` block.
+
+    The last one is never killed; it can be put to sleep.
+    """
 
     def __init__(self, size: int, directory: Path, store: dict[str, str]) -> None:
         """Nothing is started yet."""
         self.kills = 0
+        self._asleep = False
         self._size = size
         self._directory = directory
         self._settings = {**_SETTINGS, **store}
@@ -57,6 +66,8 @@ class Fleet:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._asleep:
+            self.wake()
         for member in self._members:
             member.__exit__(kind, exc, trace)
 
@@ -65,16 +76,27 @@ class Fleet:
         return [member.ready() for member in self._members]
 
     def address(self, rng: Random) -> str | None:
-        """The address of one that has begun to serve; it may be dead by now. None: they are all starting."""
-        return rng.choice([member.url for member in self._members if member.url] or [None])
+        """The address of one that has begun to serve; it may be dead by now. None: there is none."""
+        awake = self._members[:-1] if self._asleep else self._members
+        return rng.choice([member.url for member in awake if member.url] or [None])
 
     def kill_one(self, rng: Random) -> None:
         """Kill any of them and start another in its place. It may be one that was only just starting."""
-        place = rng.randrange(self._size)
+        place = rng.randrange(self._size - 1)
         self._members[place].kill()
         self._members[place].__exit__(None, None, None)
         self._members[place] = self._born()
         self.kills += 1
+
+    def sleep(self) -> None:
+        """Stop the last one where it stands. Nobody is sent there until it wakes, as behind a load balancer."""
+        self._asleep = True
+        self._members[-1].send(signal.SIGSTOP)
+
+    def wake(self) -> None:
+        """Let it go on with what it was at, as if no time had passed."""
+        self._members[-1].send(signal.SIGCONT)
+        self._asleep = False
 
     def _born(self) -> _Victim:
         command = ["uvicorn", "api.index:app", "--host", "127.0.0.1", "--port", "0", "--no-access-log"]

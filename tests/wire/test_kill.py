@@ -1,4 +1,4 @@
-"""Processes are killed every second, in real time, while runs go on: no run is lost and no cent is paid twice."""
+"""Processes are killed every second, one sleeps through its leases, runs go on: no cent is lost or paid twice."""
 
 from __future__ import annotations
 
@@ -27,7 +27,13 @@ SEED: Final = int(os.environ.get("PURSER_WIRE_SEED", "1"))
 SLOW: Final = 200
 """Milliseconds that a vendor takes to answer: long enough that many a kill falls between payment and record."""
 
-PROCESSES: Final = 3
+PROCESSES: Final = 4
+"""Three are killed, one sleeps."""
+
+NAPS: Final = 2
+NAP_SECONDS: Final = 32.0
+"""Longer than a lease: whoever wakes finds its runs in other hands, and does not know."""
+
 RUNS: Final = 100
 TICKERS: Final = 6
 CANCELS: Final = 5
@@ -44,6 +50,15 @@ def store() -> Iterator[dict[str, str]]:
     drop(name)
 
 
+async def sleep_and_wake(fleet: Fleet) -> None:
+    """A process that stands still in the middle of its ticks, again and again."""
+    for _ in range(NAPS):
+        await asyncio.sleep(3)
+        fleet.sleep()
+        await asyncio.sleep(NAP_SECONDS)
+        fleet.wake()
+
+
 async def live_through(fleet: Fleet, traffic: Traffic) -> float:
     """A minute of kills under traffic, then the rest in peace; the seconds that the rest took."""
     async with asyncio.TaskGroup() as group:
@@ -51,6 +66,7 @@ async def live_through(fleet: Fleet, traffic: Traffic) -> float:
         clients.append(group.create_task(traffic.cron()))
         work = [group.create_task(traffic.start(RUNS, KILL_SECONDS / 2 / RUNS))]
         work.append(group.create_task(traffic.cancel(CANCELS, KILL_SECONDS / 2 / CANCELS)))
+        work.append(group.create_task(sleep_and_wake(fleet)))
         rng, until = traffic.rng("kills"), time.monotonic() + KILL_SECONDS
         while time.monotonic() < until:
             await asyncio.sleep(1)
