@@ -40,7 +40,14 @@ def test_every_row_names_tests_that_exist(row: list[str]) -> None:
     assert [f"{path}::{name}" for path, name in named if name not in functions_in(path)] == []
 
 
-@pytest.mark.parametrize("path", ["tests/interop/test_pitfalls.py", "tests/x402/test_pitfalls.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "tests/interop/test_pitfalls.py",
+        "tests/interop/test_pitfalls_of_sellers.py",
+        "tests/x402/test_pitfalls.py",
+    ],
+)
 def test_every_test_of_a_pitfall_has_its_row(path: str) -> None:
     """But for the one that keeps the versions in step."""
     named = {name for row in PITFALLS for _, name in re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", row[-1])}
