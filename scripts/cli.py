@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import cli_audit, cli_local, cli_pay, cli_vendors
+from scripts import cli_audit, cli_local, cli_pay, cli_vendors, cli_wallet, cli_x402
 from scripts.exits import MEANINGS, Exit
 from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
@@ -25,6 +25,8 @@ app = typer.Typer(
 )
 app.add_typer(cli_vendors.app, name="vendors")
 app.add_typer(cli_audit.app, name="audit")
+app.add_typer(cli_wallet.app, name="wallet")
+app.add_typer(cli_x402.app, name="x402")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from scripts.exits import Exit
-from scripts.options import JsonFlag, RunArgument
+from scripts.options import JsonFlag, RunArgument, user_path
 from scripts.session import say, session
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def export(
 
         reply = here.client.snapshot(run)
         trail = here.client.trail(run, reply.value.run.audit.seq)
-        with _sink(output) as file:
+        with _sink(output and user_path(output)) as file:
             for line in export_lines(read_plainly(Plain, reply.text), trail):
                 file.write(line + "\n")
 

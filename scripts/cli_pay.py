@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from scripts.options import dollars
+from scripts.options import dollars, networks_named
 from scripts.session import failing, settings_now
 
 if TYPE_CHECKING:
@@ -81,14 +81,15 @@ def pay(
         from scripts.pay import pay as carry_out
         from scripts.pay_journal import Journal
         from scripts.pay_values import Order
-        from scripts.wallets import open_own_signer
+        from scripts.wallets import open_own_signer, register_assets
 
         settings = settings_now()
+        register_assets(settings)
         order = Order(
             method=_method(method),
             url=_url(url),
             max_amount=max_usd,
-            networks=_networks(network) if network else settings.networks,
+            networks=networks_named(network) if network else settings.networks,
             headers=_headers(header or [], json is not None, idempotency_key),
             body=None if json is None else _body(json),
             name=idempotency_key,
@@ -149,15 +150,6 @@ def _url(text: str) -> httpx.URL:
     if url.userinfo:
         raise typer.BadParameter("must hold no user or password: send them with -H", param_hint="URL")
     return url.copy_with(fragment=None)
-
-
-def _networks(names: list[str]) -> frozenset[str]:
-    from x402.networks import V1_NAMES, chain_id
-
-    found = frozenset(V1_NAMES.get(name, name) for name in names)
-    if strange := sorted(name for name in found if chain_id(name) is None):
-        raise typer.BadParameter(f"{strange[0]} is no network such as base or eip155:8453", param_hint="--network")
-    return found
 
 
 def _body(text: str) -> bytes:

@@ -24,9 +24,9 @@ class Exit(IntEnum):
 
 MEANINGS: Final[dict[Exit, str]] = {
     Exit.OK: "done",
-    Exit.FAILED: "the run failed or was cancelled; the audit or the books do not hold",
+    Exit.FAILED: "the run failed or was cancelled; the audit, the books or the x402 message do not hold",
     Exit.USAGE: "the command line cannot be understood",
-    Exit.UNREACHABLE: "no Purser server (for init: no database) answers",
+    Exit.UNREACHABLE: "no Purser server (for init: no database; for wallet balance: no node) answers",
     Exit.REFUSED: "the server refused; stderr has code, detail and fields",
     Exit.NOT_FOUND: "there is no such run or vendor",
     Exit.BUSY: "another tick is at this run; try again",

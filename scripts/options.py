@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
@@ -9,7 +11,18 @@ import typer
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-__all__ = ["MOCK_ENDPOINT", "Budget", "JsonFlag", "Price", "PricePerHour", "RunArgument", "dollars", "given"]
+__all__ = [
+    "MOCK_ENDPOINT",
+    "Budget",
+    "JsonFlag",
+    "Price",
+    "PricePerHour",
+    "RunArgument",
+    "dollars",
+    "given",
+    "networks_named",
+    "user_path",
+]
 
 MOCK_ENDPOINT: Final = "http://127.0.0.1:4001"
 """Where `make vendor` and `make dev` serve the mock vendors."""
@@ -28,6 +41,21 @@ def dollars(text: str) -> int:
 def given(**fields: JsonValue) -> dict[str, JsonValue]:
     """The fields that were given a value, as a request body."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def networks_named(names: list[str]) -> frozenset[str]:
+    """Networks on the command line, `base` or `eip155:8453`, as CAIP-2 ids."""
+    from x402.networks import V1_NAMES, chain_id
+
+    found = frozenset(V1_NAMES.get(name, name) for name in names)
+    if strange := sorted(name for name in found if chain_id(name) is None):
+        raise typer.BadParameter(f"{strange[0]} is no network such as base or eip155:8453", param_hint="--network")
+    return found
+
+
+def user_path(path: Path | str) -> Path:
+    """A file named on the command line: `./purser` goes to the checkout before it starts Python."""
+    return Path(os.environ.get("PURSER_CALLED_FROM", "")) / Path(path).expanduser()
 
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print the API's JSON and nothing else")]

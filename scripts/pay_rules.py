@@ -115,14 +115,17 @@ def judged(signed: Signed, response: httpx.Response) -> Judged:
     if receipt is not None and receipt.success:
         notes.append("the receipt is for another payment")
     pending = receipt is not None and receipt.error_reason == _PENDING
-    money = f"{usd_text(signed.authorization.amount)} USD can be cashed until {signed.closes_at:%H:%M:%S} UTC"
+    usd = usd_text(signed.authorization.amount)
+    money = f"{usd} USD can be cashed until {signed.closes_at:%Y-%m-%d %H:%M:%S} UTC"
+    if signed.transaction is not None:
+        money = f"{usd} USD were paid before, in transaction {signed.transaction}"
     refusal = None
     if status >= 500 or status in _COME_AGAIN or pending:
         why = f"the vendor answers {status} and shows no receipt; {AGAIN}"
         refusal = Refusal(PayExit.UNKNOWN, "outcome_unknown", why)
     elif status == _PAYMENT_REQUIRED:
         reason = rejection_reason(response.headers, response.content)
-        why = f"the vendor refused the payment: {reason}; {money}, the same command sends it again"
+        why = f"the vendor refused the payment: {reason}; {money}"
         refusal = Refusal(PayExit.VENDOR, "payment_refused", why)
     elif status >= 300:
         refusal = Refusal(PayExit.VENDOR, "vendor", f"the vendor answers {status} to the paid request; {money}")

@@ -73,6 +73,7 @@ def failing(as_json: bool) -> Iterator[None]:
     from agent.errors import ConfigurationError, StoreUnavailable
     from scripts.client import Busy, NotFound, Refused, Unreachable
     from scripts.servers import ServerFailed
+    from x402.errors import ChainError
 
     try:
         yield
@@ -81,7 +82,7 @@ def failing(as_json: bool) -> Iterator[None]:
             Exit.NOT_FOUND if isinstance(exc, NotFound) else Exit.BUSY if isinstance(exc, Busy) else Exit.REFUSED
         )
         _refused(code, exc, as_json)
-    except (Unreachable, StoreUnavailable) as exc:
+    except (Unreachable, StoreUnavailable, ChainError) as exc:
         _fail(Exit.UNREACHABLE, "unreachable", exc, as_json)
     except (ConfigurationError, ServerFailed) as exc:
         _fail(Exit.SETUP, "setup", exc, as_json)

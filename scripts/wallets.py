@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import getpass
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
-from agent.keys import keystore_password
+from agent.keys import keystore_password, read_keystore
+from agent.money import usd_text
 from agent.settings import Settings
+from x402.keccak import checksum_address
+from x402.keystore import KeystoreError, lock, stated_address, unlock
+from x402.networks import Asset, chain_id, default_asset, register
+from x402.secp256k1 import SigningKey
 
 if TYPE_CHECKING:
     import httpx
+    from pydantic import JsonValue
 
     from x402.signers import Signer
 
-__all__ = ["ask_password", "default_keystore", "open_own_signer", "own_wallet"]
+__all__ = [
+    "Held",
+    "ask_password",
+    "balances",
+    "default_keystore",
+    "keep",
+    "open_own_signer",
+    "own_address",
+    "own_wallet",
+    "register_assets",
+]
 
 _NONE = (
     "there is no wallet: make one with `purser wallet new`, or set X402_PRIVATE_KEY, X402_KEYSTORE or "
@@ -45,6 +62,12 @@ def own_wallet(settings: Settings) -> Settings:
     return settings.model_copy(update={"x402_keystore": str(path)})
 
 
+def register_assets(settings: Settings) -> None:
+    """Make the tokens known that the settings name."""
+    for token in settings.assets:
+        register(token)
+
+
 def open_own_signer(settings: Settings, http: httpx.AsyncClient) -> Signer:
     """The wallet, opened; asks for a keystore's password at the terminal where no setting has it.
 
@@ -53,11 +76,95 @@ def open_own_signer(settings: Settings, http: httpx.AsyncClient) -> Signer:
     """
     from agent.keys import open_signer
 
+    return open_signer(_with_password(own_wallet(settings)), http)
+
+
+def own_address(settings: Settings) -> str:
+    """The address that pays. A keystore is not unlocked if it says its address itself.
+
+    Raises:
+        ConfigurationError: there is no wallet, or its file cannot be read.
+    """
     settings = own_wallet(settings)
-    if settings.x402_keystore is not None and keystore_password(settings) is None:
-        password = ask_password(f"Password of {settings.x402_keystore}: ")
-        settings = settings.model_copy(update={"purser_keystore_password": password})
-    return open_signer(settings, http)
+    if settings.cdp_wallet_address is not None:
+        return checksum_address(settings.cdp_wallet_address)
+    if settings.x402_keystore is None:
+        return settings.signing_key.address
+    try:
+        return checksum_address(stated_address(read_keystore(settings.x402_keystore)) or "")
+    except KeystoreError as exc:
+        raise ConfigurationError(f"{settings.x402_keystore}: {exc}") from None
+    except ValueError:
+        return _with_password(settings).signing_key.address
+
+
+def keep(key: SigningKey, path: Path, settings: Settings) -> None:
+    """Write a key to a new keystore file, and see that it opens again.
+
+    Raises:
+        ConfigurationError: there is a file already, it cannot be written, or there is no password.
+    """
+    if path.exists():
+        raise ConfigurationError(f"{path} exists already; nothing was changed")
+    password = keystore_password(settings) or _new_password()
+    text = _locked(key, password)
+    try:
+        path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(file, "w", encoding="ascii") as writing:
+            writing.write(text + "\n")
+            writing.flush()
+            os.fsync(file)
+        _sync_directory(path.parent)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from None
+    if unlock(read_keystore(str(path)), password.get_secret_value()).address != key.address:
+        raise ConfigurationError(f"{path} does not open again: do not use it")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What an address holds of a token, in atomic units."""
+
+    token: Asset
+    amount: int
+
+    def as_json(self) -> dict[str, JsonValue]:
+        """For programs. Amounts are decimal strings."""
+        return {
+            "network": self.token.network,
+            "asset": self.token.address,
+            "symbol": self.token.symbol,
+            "amount": str(self.amount),
+            "amountUsd": usd_text(self.amount),
+        }
+
+
+async def balances(settings: Settings, owner: str, networks: frozenset[str] | None) -> list[Held]:
+    """What the chain says that an address holds, on these networks or on all that a node is set for.
+
+    Raises:
+        ConfigurationError: no node is set for one of them, or no token is known there.
+        ChainError: a node did not answer, or not to the point.
+    """
+    from scripts.pay import http_client
+    from x402.chain_reader import RpcChain
+    from x402.chain_rpc import JsonRpc
+
+    register_assets(settings)
+    found = []
+    async with http_client() as http:
+        for network in sorted(networks or settings.nodes):
+            token, number = default_asset(network), chain_id(network)
+            if network not in settings.nodes or number is None:
+                raise ConfigurationError(f"X402_RPC_URLS names no node of {network}")
+            if token is None:
+                raise ConfigurationError(f"no token is known on {network}; X402_ASSETS adds one")
+            reader = RpcChain(JsonRpc(http, settings.nodes[network], number))
+            found.append(Held(token, await reader.balance(token, owner)))
+    if not found:
+        raise ConfigurationError("X402_RPC_URLS is not set: it names the nodes that know balances")
+    return found
 
 
 def ask_password(prompt: str) -> SecretStr:
@@ -74,3 +181,33 @@ def ask_password(prompt: str) -> SecretStr:
             "PURSER_KEYSTORE_PASSWORD"
         ) from None
     return SecretStr(getpass.getpass(prompt))
+
+
+def _with_password(settings: Settings) -> Settings:
+    if settings.x402_keystore is None or keystore_password(settings) is not None:
+        return settings
+    password = ask_password(f"Password of {settings.x402_keystore}: ")
+    return settings.model_copy(update={"purser_keystore_password": password})
+
+
+def _new_password() -> SecretStr:
+    first = ask_password("Password for the new keystore: ")
+    if first != ask_password("The same again: "):
+        raise ConfigurationError("the two passwords differ; nothing was written")
+    return first
+
+
+def _locked(key: SigningKey, password: SecretStr) -> str:
+    try:
+        return lock(key, password.get_secret_value())
+    except ValueError as exc:
+        raise ConfigurationError(str(exc)) from None
+
+
+def _sync_directory(path: Path) -> None:
+    """So that the file's name lasts too."""
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -29,7 +29,7 @@ from x402.wire import (
     Receipt,
 )
 
-__all__ = ["PaymentRefused", "Seller", "Terms", "read_payment", "receipt_headers"]
+__all__ = ["PaymentRefused", "Seller", "Terms", "not_echoed", "read_payment", "receipt_headers"]
 
 _MAX_DESCRIPTION: Final = 500  # Coinbase's facilitator refuses longer ones (x402#2785)
 _MOST_UNRESOLVED: Final = 1024
@@ -139,7 +139,7 @@ class Seller:
         offer = terms.offers.get(payment.version)
         if offer is None:
             raise PaymentRefused(Failure.UNSUPPORTED, f"{self._token.network} is sold in version 2 only")
-        difference = _not_echoed(payment, offer, terms.extensions)
+        difference = not_echoed(payment, offer, terms.extensions)
         if difference is not None:
             raise PaymentRefused(Failure.NOT_ECHOED, difference)
         key = f"{payment.authorization.payer}:{payment.authorization.nonce}".lower()
@@ -196,7 +196,7 @@ def receipt_headers(version: int, receipt: Receipt) -> dict[str, str]:
     return {RECEIPT_HEADERS[version]: encode_header(message), "Cache-Control": "no-store"}
 
 
-def _not_echoed(payment: Payment, offer: Offer, extensions: JsonObject) -> str | None:
+def not_echoed(payment: Payment, offer: Offer, extensions: JsonObject) -> str | None:
     """How `accepted` differs from what was offered (x402 v2 section 5.2); None when it does not.
 
     Strings and numbers are compared exactly, address case included. `extra` may hold more than was offered, and so
