@@ -56,7 +56,7 @@ def to_store(value: Any) -> Any:
 def quick_copies() -> Iterator[None]:
     """Within it mongomock copies as this module does."""
     with (
-        mock.patch.object(collection, "_copy_field", lambda value, _: copied(value)),
+        mock.patch.object(collection, "_copy_field", lambda value, _: value),  # `from_store` copies it next
         mock.patch.object(collection, "copy", SimpleNamespace(copy=copy.copy, deepcopy=copied)),
         mock.patch.object(helpers, "make_datetime_timezone_aware_in_document", from_store),
         mock.patch.object(helpers, "patch_datetime_awareness_in_document", to_store),
