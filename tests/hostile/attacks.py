@@ -120,6 +120,9 @@ _attack("control characters in a header", honest_but("X-A: \x00\x1b[31m"), NO_AN
 _attack("cookies", honest_but("Set-Cookie: a=b; Path=/", *["Set-Cookie: c=" + "d" * 50] * 500), HARMLESS)
 _attack("cookies for all hosts", honest_but("Set-Cookie: a=b; Domain=127.0.0.1; Path=/; Max-Age=999999"), HARMLESS)
 _attack("HTML as content type", wrapped(bytes, "X-Content-Type: text/html"), HARMLESS)
+_attack("a Date of another age", honest_but("Date: Fri, 31 Dec 9999 23:59:59 -2359"), HARMLESS)
+_attack("a Date that is none", honest_but("Date: Mon, 99 Foo -1 " + "9" * 5_000), HARMLESS)
+_attack("a reason of bytes", raw(b"HTTP/1.1 503 \xff\xfe\x9b31m\r\n\r\n"), NO_ANSWER)
 _attack("no retry for a year", raw(headed(503, b"{}", "Retry-After: 31536000")), NO_ANSWER)
 
 # Statuses
@@ -369,8 +372,14 @@ _attack(
     heavy=True,
 )
 _attack(
-    "a million log lines",
-    body(b'{"status":"running","progress":1,"logs":[' + b'"",' * 10**6 + b'""]}'),
+    "250 log lines of 2,000 characters",
+    edited(lambda _, r: _RUNNING | {"logs": ["é\u4e2d" * 250 + " \U0001f600" * 750] * 250}),
+    {STATUS: "stalled"},
+    heavy=True,
+)
+_attack(
+    "300,000 log lines",
+    body(b'{"status":"running","progress":1,"logs":[' + b'"",' * 300_000 + b'""]}'),
     {STATUS: "overtime"},
     heavy=True,
 )

@@ -147,11 +147,11 @@ class Liar(Listening):
         at = _which(target, headers)
         self.seen.payments |= {headers[name] for name in ("payment-signature", "x-payment") if name in headers}
         self.seen.cookies += [headers["cookie"]] if "cookie" in headers else []
+        if at in self._scripts:
+            self.seen.spoiled.append(at)
         passed = {name: value for name, value in headers.items() if name not in ("connection", "content-length")}
         honest = await self._http.request(method, target, content=body, headers=passed)
         script = self._scripts.get(at, _honestly)
-        if at in self._scripts:
-            self.seen.spoiled.append(at)
         async for piece in script(Scene(headers, honest, self._canary)):
             writer.write(piece)
             await writer.drain()
