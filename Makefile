@@ -118,6 +118,7 @@ picture: $(STAMP)
 lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in -o requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 tests/peers/requirements.in -o tests/peers/requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-chain.in -o requirements-chain.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
