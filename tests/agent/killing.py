@@ -1,10 +1,10 @@
 """Processes that die: every effect of a tick is numbered, and the n-th can be the last thing that happens.
 
 An effect is whatever crosses from the process to the world: a read or a write of the store, a request to a vendor
-with its answer, a question to the planner. Killed before it, it never happens. Killed after it, it has happened,
-and nobody in the process knows: a request's answer is lost with the process. (Killed once the answer is seen is
-killed before the next effect, so that has no number of its own.) What lives on is the database, the vendors and
-the clock.
+with its answer, a question to the planner, a signature asked of the wallet. Killed before it, it never happens.
+Killed after it, it has happened, and nobody in the process knows: a request's answer is lost with the process.
+(Killed once the answer is seen is killed before the next effect, so that has no number of its own.) What lives on
+is the database, the vendors and the clock.
 """
 
 from __future__ import annotations
@@ -18,9 +18,20 @@ import httpx
 from agent.planner import Plan, Planner
 from agent.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
+from agent.wallet import Wallet
+from x402.eip3009 import TypedAuthorization
+from x402.signers import Signer
 from x402.wire import PAYMENT_HEADERS
 
-__all__ = ["Killed", "Reaper", "WatchedDatabase", "WatchedPlanner", "WatchedTransport", "Watcher"]
+__all__ = [
+    "Killed",
+    "Reaper",
+    "WatchedDatabase",
+    "WatchedPlanner",
+    "WatchedTransport",
+    "Watcher",
+    "watched_wallet",
+]
 
 T = TypeVar("T")
 
@@ -33,7 +44,7 @@ class Watcher(Protocol):
     """Decides what becomes of each effect: it may delay it, let it fail, lose its answer, or end the process."""
 
     async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
-        """Let the effect happen, or not. Names read like `update runs`, `POST /submit-job`, `plan`."""
+        """Let the effect happen, or not. Names read like `update runs`, `POST /submit-job`, `plan`, `sign`."""
         ...
 
 
@@ -155,3 +166,21 @@ class WatchedPlanner:
     async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
         """Ask, or die."""
         return await self._watcher.watch("plan", lambda: self._inner.plan(context, timeout))
+
+
+def watched_wallet(wallet: Wallet, watcher: Watcher) -> Wallet:
+    """The same wallet, elsewhere: a signature of it is an effect to ask for."""
+    return Wallet(_WatchedSigner(wallet._signer, watcher), wallet._nonce_key)
+
+
+class _WatchedSigner:
+    def __init__(self, inner: Signer, watcher: Watcher) -> None:
+        self._inner = inner
+        self._watcher = watcher
+
+    @property
+    def address(self) -> str:
+        return self._inner.address
+
+    async def sign_typed_data(self, data: TypedAuthorization) -> str:
+        return await self._watcher.watch("sign", lambda: self._inner.sign_typed_data(data))

@@ -36,7 +36,7 @@ from gpu_vendor_mock.dropping import ConnectionDropped
 from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
-from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher
+from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher, watched_wallet
 from vendors.client import VendorClient
 from vendors.models import Vendor
 from x402.client import BoundedTransport
@@ -193,7 +193,7 @@ async def a_stage(
         http=http,
         client=VendorClient(http, our_settings.vendor_secret),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),
-        wallet=Wallet.local(KEY),
+        wallet=watched_wallet(Wallet.local(KEY), watcher),
     )
     registry = VendorStore(database)
     for persona in vendors:

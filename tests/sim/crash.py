@@ -7,7 +7,8 @@ world as killed before the next one; both are tried one at a time, pairs are of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Final, TypeVar
 
 import httpx
@@ -20,9 +21,10 @@ from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper, Watcher
-from tests.agent.stage import Stage, a_stage
+from tests.agent.stage import START, Stage, a_stage
 from tests.sim.crash_scenarios import DeadPlanner, End, Scenario
-from tests.sim.oracle import Oracle
+from tests.sim.notary import Notary
+from tests.sim.oracle import Oracle, Wrong
 
 __all__ = ["Blow", "Breaker", "Life", "Lived", "Never", "Wound", "crashes", "failures", "life_of", "pairs"]
 
@@ -30,6 +32,9 @@ T = TypeVar("T")
 
 _STEPS: Final = 200
 """Ticks, deaths and waits after which a run counts as stuck. The longest life here takes about sixty."""
+
+_PATIENCE: Final = timedelta(hours=2)
+"""Virtual time by which each of these lives is over. Their longest wait is for an authorization to expire."""
 
 _MOST: Final = 1_000
 """Effects that no run has."""
@@ -54,8 +59,8 @@ class Breaker(Reaper):
 def _failure(name: str, *, after: bool) -> Exception:
     if "/" in name:
         return httpx.ReadError("the answer was lost") if after else httpx.ConnectError("nobody there")
-    if name == "plan":
-        return RuntimeError("the planner broke")
+    if name in ("plan", "sign"):
+        return RuntimeError(f"nobody there to {name}")
     return StoreUnavailable("the database is away")
 
 
@@ -103,9 +108,9 @@ class Lived:
     died: bool
 
     def as_it_must(self, end: End) -> bool:
-        """It ended like this. Only a vendor that fails at an order, with nothing paid, may be passed over: then
-        another one is paid."""
-        passed_over = any(each.where.endswith("POST /submit-job") for each in self.wounds)
+        """It ended like this. Only where an order or its signing fails, with nothing paid, may the vendor be
+        passed over: then another one is paid."""
+        passed_over = any(each.where.endswith(("POST /submit-job", "sign")) for each in self.wounds)
         same = (self.end.status, self.end.code) == (end.status, end.code)
         return self.end == end or (same and passed_over and not self.died)
 
@@ -118,6 +123,8 @@ class Life:
         payees = {each.vendor_id: each.pay_to for each in DEFAULT_CATALOG}
         self.scenario = scenario
         self.wounds: list[Wound] = []
+        self._notary = Notary()
+        stage.services = replace(stage.services, wallet=self._notary.beside(stage.services.wallet))
         self._stage = stage
         self._reaper = reaper
         self._oracle = Oracle(stage.database, stage.record, stage.chain, payees)
@@ -140,11 +147,14 @@ class Life:
             if self._reaper.struck is not None:
                 self.wounds.append(await self._wound(self._reaper.struck))
                 self._arm(next(coming, None))
+            self._notary.check()
             if self._run_id is not None:
                 await self._oracle.check(self._run_id)
             if ended:
                 return await self._end()
-        raise Never(f"{self.scenario.name}: {self._run_id}")
+            if self._stage.clock.now - START > _PATIENCE:
+                break
+        raise Never(f"{self.scenario.name}: not ended at {self._stage.clock.now}")
 
     async def cancel(self) -> None:
         """The user does not want it any more."""
@@ -190,6 +200,9 @@ class Life:
     async def _end(self) -> End:
         assert self._run_id is not None
         await self._oracle.check_end(self._run_id)
+        made = await self._stage.database.collection("runs").count({})
+        if made != 1:
+            raise Wrong("an order is one run", f"{made} runs of one order")
         run = await self._stored(self._run_id)
         code = run.failure.code if run.failure else None
         return End(run.status, code, run.budget_spent, len(self._stage.record.settlements))

@@ -15,6 +15,7 @@ from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import Stage, a_stage
 from tests.sim.crash import Blow, Breaker, Lived, crashes, failures, life_of, pairs
 from tests.sim.crash_scenarios import SCENARIOS, Scenario
+from tests.sim.quick import quick_copies
 
 USUAL = [pytest.param(each, id=each.name) for each in SCENARIOS if not each.long]
 TWICE = [pytest.param(each, id=each.name) for each in SCENARIOS if each.twice]
@@ -25,7 +26,7 @@ BEFORE_AND_AFTER = pytest.mark.parametrize("after", [False, True], ids=["before"
 def _in_haste() -> Iterator[None]:
     """Retries do not wait, and thousands of deaths are not logged."""
     logging.disable(logging.CRITICAL)
-    with stamina.set_testing(True, attempts=3):
+    with stamina.set_testing(True, attempts=3), quick_copies():
         yield
     logging.disable(logging.NOTSET)
 

@@ -25,7 +25,7 @@ from tests.sim.random_runs import hunt, play, shortest
 from tests.sim.scheduler import Fate
 from x402.wire import Receipt
 
-SEEDS = range(200)
+SEEDS = range(260)
 """Enough for each fate and each fault to happen; `make sim` plays thousands."""
 
 

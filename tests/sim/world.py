@@ -37,10 +37,11 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.faults import FAULT_HEADER, parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
-from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner
+from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner, watched_wallet
 from tests.agent.stage import KEY, START, InProcess, registered
 from tests.sim.choices import Choices
 from tests.sim.loop import VirtualClock, VirtualLoop
+from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.scenario import FAULTS, Buyer, Scenario
 from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
@@ -87,7 +88,7 @@ class World:
         self.scheduler = Scheduler(self._clock, choices, scenario.temper, scenario.steps, self._look)
         self._transport = InProcess(self._vendors())
         self._names, self._ids = count(1), count(1)
-        self._wallet = _wallet()
+        self._notary = Notary()
         self._met: Counter[str] = Counter()
         self._wrong: Wrong | None = None
         self._promised: dict[ObjectId, bool] = {}
@@ -135,12 +136,16 @@ class World:
         payees = {each.vendor_id: self._witness.payee(each.vendor_id) for each in self.scenario.vendors}
         oracle = Oracle(self._database, self._journal, self._chain, payees)
         books = RunStore(self._database)
+        if len(self._witness.runs) != len(self.scenario.buyers):
+            raise Wrong("an order is one run", f"{len(self._witness.runs)} runs")
         for run_id, cancelled in self._promised.items():
             await oracle.check_end(run_id)
             run = await books.get(run_id)
             self._witness.same_trail(run, await books.observations(run, 10_000))
             if cancelled and not run.cancel_requested:
                 raise Wrong("what was answered is never lost", f"run {run_id} was to be cancelled")
+            if run.status == "failed" and not (run.failure and run.failure.code and run.failure.message):
+                raise Wrong("a run that failed says why", str(run.failure))
             if self.scenario.calm and run.status != "completed":
                 raise Wrong("with nothing in its way a run completes", str(run.failure))
 
@@ -222,6 +227,7 @@ class World:
         if self._wrong is not None:
             raise self._wrong
         self._witness.look()
+        self._notary.check()
         if self._clock.now() - START > _PATIENCE:
             raise Wrong("a run ends", str({key: known.status for key, known in self._witness.runs.items()}))
 
@@ -253,7 +259,7 @@ class World:
             http=http,
             client=VendorClient(http, settings.vendor_secret),
             planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),
-            wallet=self._wallet,
+            wallet=self._notary.beside(watched_wallet(_wallet(), gate)),
         )
 
     def _vendors(self) -> Callable[..., object]:
