@@ -16,9 +16,21 @@ from agent.lifecycle import JOB, move
 from agent.models import Job, Json, Reservation, Run, SignedAuthorization
 from agent.money import usd_text
 from vendors.models import Rejected, Submitted
+from x402.chain import Cancelled, Fate, Used
 from x402.wire import Receipt
 
-__all__ = ["accepted", "authorized", "expired", "given_up", "proof", "rejected", "reserved", "unclear"]
+__all__ = [
+    "accepted",
+    "authorized",
+    "expired",
+    "given_up",
+    "postponed",
+    "proof",
+    "rejected",
+    "reserved",
+    "shown",
+    "unclear",
+]
 
 _TRANSACTION: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 """An id on an EVM chain; only those networks are paid on."""
@@ -29,7 +41,9 @@ _SAYS: Final = {
     "settled": "paid {usd} USD to {vendor}",
     "released": "released {usd} USD, nothing was signed",
     "held": "{usd} USD stay reserved: {vendor} holds an authorization until it expires",
+    "claimed": "{usd} USD stay reserved: {vendor} shows a settlement, which counts when the chain confirms it",
     "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
+    "lapsed": "{usd} USD for {vendor} are free again: the authorization was not used and never can be",
     "not_asked": "{vendor} asked for no payment",
 }
 
@@ -54,8 +68,11 @@ def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime
     return _note(after, now, "authorized", run.jobs[job_id], signed.amount, terms)
 
 
-def accepted(run: Run, job_id: str, answer: Submitted, now: datetime) -> Run:
-    """The vendor took the job. It is paid if it shows a receipt for our payment, or asked for none."""
+def accepted(run: Run, job_id: str, answer: Submitted, now: datetime, *, watched: bool = False) -> Run:
+    """The vendor took the job. It is paid if it shows a receipt for our payment, or asked for none.
+
+    Where the chain is `watched` a receipt is a claim: the money stays reserved until the chain shows the same.
+    """
     job, signed = run.jobs[job_id], run.reservations[job_id].authorization
     taken = job.model_copy(
         update={
@@ -68,19 +85,18 @@ def accepted(run: Run, job_id: str, answer: Submitted, now: datetime) -> Run:
     run = observe(ledger.put_job(run, taken), now, "job_submitted", f"{job.vendor_id} took the job", about)
     if signed is None:
         return _note(ledger.settle(run, job_id, None), now, "not_asked", job, 0)
-    return _settled_or_held(
-        run, job, signed, answer.receipt, answer.receipt_problem or "the receipt is for another payment", now
-    )
+    why = answer.receipt_problem or "the receipt is for another payment"
+    return _settled_or_held(run, job, signed, answer.receipt, why, now, watched)
 
 
-def rejected(run: Run, job_id: str, answer: Rejected, now: datetime) -> Run:
+def rejected(run: Run, job_id: str, answer: Rejected, now: datetime, *, watched: bool = False) -> Run:
     """The vendor says no to a payment that it can still cash: its word frees nothing (design, section 3)."""
     job, signed = run.jobs[job_id], run.reservations[job_id].authorization
     if signed is None:
         raise AssertionError("unreachable: only what was paid for can be rejected")
     why = f"the vendor refused the payment: {answer.reason}"
     run = fail(run, job, "payment_rejected", why, now, vendor_fault=True)
-    return _settled_or_held(run, job, signed, answer.receipt, why, now)
+    return _settled_or_held(run, job, signed, answer.receipt, why, now, watched)
 
 
 def unclear(run: Run, job_id: str, why: str, receipt: Receipt | None, now: datetime) -> Run:
@@ -94,6 +110,16 @@ def unclear(run: Run, job_id: str, why: str, receipt: Receipt | None, now: datet
     return observe(
         run, now, "error", f"the payment to {job.vendor_id} has no clear outcome yet: {why}", _about(job)
     )
+
+
+def postponed(run: Run, job_id: str, why: str, now: datetime) -> Run:
+    """Nothing is signed yet, for a reason that may pass. Said once per reason."""
+    before = run.reservations[job_id]
+    run = ledger.leave_unclear(run, job_id, why, None)
+    if why == before.unclear:
+        return run
+    job = run.jobs[job_id]
+    return observe(run, now, "error", f"nothing is signed for {job.vendor_id} yet: {why}", _about(job))
 
 
 def given_up(run: Run, job_id: str, code: str, why: str, now: datetime, *, vendor_fault: bool) -> Run:
@@ -113,10 +139,25 @@ def expired(run: Run, job_id: str, now: datetime) -> Run:
         run = _settle(run, job, signed, reservation.transaction, now)
     else:
         run = _note(ledger.write_off(run, job_id), now, "unresolved", job, signed.amount, {"nonce": signed.nonce})
-    if job.status != "pending":
+    return _no_job_of_it(run, job_id, now)
+
+
+def shown(run: Run, job_id: str, fate: Fate, now: datetime) -> Run:
+    """What the chain shows of an authorization is booked; one that may still be used is left as it is."""
+    job, signed = run.jobs[job_id], run.reservations[job_id].authorization
+    if signed is None:
+        raise AssertionError("unreachable: the chain is asked about what was signed")
+    about: dict[str, Json] = {"nonce": signed.nonce}
+    if isinstance(fate, Used) and fate.received == signed.amount:
+        run = _settle(run, job, signed, fate.transaction, now)
+    elif isinstance(fate, Used):
+        about |= {"transaction": fate.transaction, "receivedUsd": usd_text(fate.received)}
+        run = _note(ledger.write_off(run, job_id), now, "unresolved", job, signed.amount, about)
+    elif isinstance(fate, Cancelled) or fate.for_ever(signed.valid_before):
+        run = _note(ledger.lapse(run, job_id), now, "lapsed", job, signed.amount, about)
+    else:
         return run
-    message = "a payment was authorized and no job came of it"
-    return fail(run, run.jobs[job_id], "payment_unresolved", message, now, vendor_fault=True)
+    return _no_job_of_it(run, job_id, now)
 
 
 def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
@@ -130,12 +171,33 @@ def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
     return receipt.transaction if receipt.amount in (None, signed.amount) else None
 
 
+def _no_job_of_it(run: Run, job_id: str, now: datetime) -> Run:
+    """A job that was never taken fails with its payment."""
+    job = run.jobs.get(job_id)
+    if job is None or job.status != "pending":
+        return run
+    message = "a payment was authorized and no job came of it"
+    return fail(run, job, "payment_unresolved", message, now, vendor_fault=True)
+
+
 def _settled_or_held(
-    run: Run, job: Job, signed: SignedAuthorization, receipt: Receipt | None, why: str, now: datetime
+    run: Run,
+    job: Job,
+    signed: SignedAuthorization,
+    receipt: Receipt | None,
+    why: str,
+    now: datetime,
+    watched: bool,
 ) -> Run:
-    if transaction := proof(receipt, signed):
+    transaction = proof(receipt, signed)
+    if transaction and not watched:
         return _settle(run, job, signed, transaction, now)
-    return _note(ledger.hold(run, str(job.id), why), now, "held", job, signed.amount, {"reason": why})
+    if transaction:
+        why = "the chain has not confirmed the settlement that the vendor shows"
+        run = ledger.leave_unclear(run, str(job.id), why, transaction)
+    about: dict[str, Json] = {"reason": why}
+    says = "claimed" if transaction else "held"
+    return _note(ledger.hold(run, str(job.id), why), now, "held", job, signed.amount, about, says)
 
 
 def _settle(run: Run, job: Job, signed: SignedAuthorization, transaction: str, now: datetime) -> Run:
@@ -143,9 +205,17 @@ def _settle(run: Run, job: Job, signed: SignedAuthorization, transaction: str, n
     return _note(ledger.settle(run, str(job.id), transaction), now, "settled", job, signed.amount, proven)
 
 
-def _note(run: Run, now: datetime, event: str, job: Job, amount: int, more: dict[str, Json] | None = None) -> Run:
+def _note(
+    run: Run,
+    now: datetime,
+    event: str,
+    job: Job,
+    amount: int,
+    more: dict[str, Json] | None = None,
+    says: str | None = None,
+) -> Run:
     usd = usd_text(amount)
-    content = _SAYS[event].format(usd=usd, vendor=job.vendor_id)
+    content = _SAYS[says or event].format(usd=usd, vendor=job.vendor_id)
     return observe(
         run, now, "payment_event", content, {"event": event, **_about(job), "amountUsd": usd, **(more or {})}
     )

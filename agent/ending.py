@@ -67,7 +67,8 @@ def close(desk: LeasedRun, now: datetime, soon: datetime) -> Step:
     open_ = desk.draft.reservations.values()
     if open_:
         desk.set(phase="waiting")
-        due = min(closes_at(each) if each.held else soon for each in open_)
+        # one that waits for the chain to confirm what a vendor shows is looked at soon
+        due = min(closes_at(each) if each.held and each.transaction is None else soon for each in open_)
         return Step(f"Run is ending ({ending.code}): money is still open", None, max(due, soon))
     return _finish(desk, ending, now)
 

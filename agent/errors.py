@@ -9,6 +9,7 @@ PurserError
 ├── IdempotencyConflict  the same Idempotency-Key with another body
 ├── VendorExists         the vendor id is taken
 ├── VendorNotFound       no vendor with that id
+├── WalletShort          the wallet holds less than it would have to promise
 └── StoreUnavailable     the database did not answer; the write may or may not have happened
 """
 
@@ -25,6 +26,7 @@ __all__ = [
     "StoreUnavailable",
     "VendorExists",
     "VendorNotFound",
+    "WalletShort",
 ]
 
 
@@ -82,6 +84,10 @@ class VendorNotFound(PurserError):
 
     def __init__(self, vendor_id: str) -> None:
         super().__init__(f"there is no vendor {vendor_id}; GET /api/vendors lists them")
+
+
+class WalletShort(PurserError):
+    """The wallet holds less than it would have to promise. Nothing was signed; the message has the shortfall."""
 
 
 class StoreUnavailable(PurserError):

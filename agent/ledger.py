@@ -7,6 +7,7 @@ Money moves in these ways and no other (amounts in micro-dollars):
     settle     reserved -> spent (paid) and remaining (the rest)
     release    reserved -> remaining         only where nothing was signed
     write_off  reserved -> spent             an authorization ran out and nobody can show that it was not used
+    lapse      reserved -> remaining         the chain shows that an authorization was not used and never can be
 
 `budget_total = remaining + reserved + spent` and `reserved = sum of reservations` hold before and after each;
 `check` says so and the store refuses to write a run that breaks them.
@@ -20,7 +21,18 @@ from agent.errors import LedgerRefused
 from agent.lifecycle import ENDED_JOB, PAYMENT, move
 from agent.models import Job, Payment, Reservation, Run, SignedAuthorization
 
-__all__ = ["authorize", "check", "hold", "leave_unclear", "put_job", "release", "reserve", "settle", "write_off"]
+__all__ = [
+    "authorize",
+    "check",
+    "hold",
+    "lapse",
+    "leave_unclear",
+    "put_job",
+    "release",
+    "reserve",
+    "settle",
+    "write_off",
+]
 
 
 def check(run: Run) -> None:
@@ -126,6 +138,19 @@ def write_off(run: Run, job_id: str) -> Run:
         raise LedgerRefused(f"job {job_id} has no authorization to write off")
     lost = _payment(run, job_id, signed).model_copy(update={"status": move(PAYMENT, "pending", "expire")})
     return _put_payment(_close(run, job_id, spent=signed.amount), lost)
+
+
+def lapse(run: Run, job_id: str) -> Run:
+    """Free the reservation of an authorization that was not used and never can be, as the chain itself shows.
+
+    Raises:
+        LedgerRefused: nothing was signed; `release` is the way.
+    """
+    signed = _reservation(run, job_id).authorization
+    if signed is None:
+        raise LedgerRefused(f"job {job_id} has no authorization that could lapse")
+    void = _payment(run, job_id, signed).model_copy(update={"status": move(PAYMENT, "pending", "lapse")})
+    return _put_payment(_close(run, job_id, spent=0), void)
 
 
 def put_job(run: Run, job: Job) -> Run:

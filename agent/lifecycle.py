@@ -51,6 +51,7 @@ JOB: Final[Table[JobStatus]] = {
 PAYMENT: Final[Table[PaymentStatus]] = {
     ("pending", "settle"): "completed",
     ("pending", "expire"): "unresolved",
+    ("pending", "lapse"): "failed",
 }
 
 LIVE_JOB: Final[frozenset[JobStatus]] = frozenset({"submitted", "running"})

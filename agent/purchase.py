@@ -17,18 +17,19 @@ from bson import ObjectId
 
 from agent import booking, ledger
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError
+from agent.errors import ConfigurationError, WalletShort
 from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.models import Job, JobParams, Json, Reservation, Run
+from agent.models import Ending, Job, JobParams, Json, Reservation, Run
 from agent.money import at_rate, usd_text, with_tolerance
 from agent.services import Services
 from agent.wallet import MAX_VALIDITY
+from agent.watching import CHAIN_PATIENCE, chain_of, check_balance, look
 from vendors.answers import Call
 from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
 from vendors.models import Quote, Rejected, Vendor
 from x402.client import PaymentAuth
-from x402.errors import PolicyRefused, X402Error
+from x402.errors import ChainError, PolicyRefused, X402Error
 from x402.policy import Policy, choose
 from x402.wire import Challenge, PaymentHeader
 
@@ -93,7 +94,16 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
         LeaseLost, StoreUnavailable: stop the tick; the next one enters here again.
     """
     reservation, now = desk.draft.reservations[job_id], services.world.now()
-    if now >= closes_at(reservation):
+    over, watched = now >= closes_at(reservation), chain_of(services, reservation.authorization) is not None
+    if watched and (over or reservation.held is not None):
+        if deadline.remaining() < LEAST_SECONDS:
+            return
+        asked = await look(desk, services, job_id, deadline)
+        if job_id in desk.draft.reservations and now >= closes_at(reservation) + CHAIN_PATIENCE:
+            desk.draft = booking.expired(desk.draft, job_id, now)
+        elif not asked:
+            return
+    elif over:
         desk.draft = booking.expired(desk.draft, job_id, now)
     elif reservation.authorization is None and desk.draft.ending is not None:
         why = "the run ended before anything was signed"
@@ -127,14 +137,15 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, InvalidVendor, X402Error, ConfigurationError) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError, WalletShort) as exc:
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
+    watched = chain_of(services, desk.draft.reservations[job_id].authorization) is not None
     if isinstance(answer, Rejected):
-        desk.draft = booking.rejected(desk.draft, job_id, answer, now)
+        desk.draft = booking.rejected(desk.draft, job_id, answer, now, watched=watched)
     else:
-        desk.draft = booking.accepted(desk.draft, job_id, answer, now)
+        desk.draft = booking.accepted(desk.draft, job_id, answer, now, watched=watched)
 
 
 async def _authorize(
@@ -157,6 +168,7 @@ async def _authorize(
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
+    await check_balance(services, desk.draft, job_id, offer)
     now = services.world.now()
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
     desk.draft = booking.authorized(desk.draft, job_id, signed, now)
@@ -175,8 +187,15 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         why = "it was not sent in time" if isinstance(exc, VendorError) else str(exc)
         desk.draft = booking.unclear(desk.draft, job_id, f"{why}; it is sent again", None, now)
         return
+    if isinstance(exc, ChainError):
+        desk.draft = booking.postponed(
+            desk.draft, job_id, f"the chain cannot be asked ({type(exc).__name__})", now
+        )
+        return
     fault = isinstance(exc, VendorError | PolicyRefused)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
+    if isinstance(exc, WalletShort) and desk.draft.ending is None:
+        desk.set(ending=Ending(status="failed", code="insufficient_funds", message=str(exc)))
 
 
 def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
@@ -272,6 +291,8 @@ def _quoted(job: Job, quote: Quote) -> dict[str, Json]:
 def _code(exc: Exception) -> str:
     if isinstance(exc, PolicyRefused):
         return "offer_refused"
+    if isinstance(exc, WalletShort):
+        return "insufficient_funds"
     if isinstance(exc, VendorUnavailable):
         return "vendor_unavailable"
     if isinstance(exc, ContractBroken):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -13,13 +14,17 @@ from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
 from agent.world import World
 from vendors.client import VendorClient
+from x402.chain import ChainReader
 
 __all__ = ["Services"]
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The core's outside: stores, vendors, planner, wallet, and the world's clock."""
+    """The core's outside: stores, vendors, planner, wallet, the world's clock, and the chains that can be read.
+
+    `chains` are by CAIP-2 id; a network that is not among them is paid on all the same, on the vendors' word.
+    """
 
     settings: Settings
     world: World
@@ -29,3 +34,4 @@ class Services:
     client: VendorClient
     planner: Planner
     wallet: Wallet
+    chains: Mapping[str, ChainReader] = field(default_factory=dict)

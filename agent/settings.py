@@ -17,8 +17,9 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from x402.chain_urls import parse_urls
 from x402.codec import is_address
-from x402.networks import chain_id
+from x402.networks import Asset, chain_id, parse_assets
 
 if TYPE_CHECKING:
     from x402.secp256k1 import SigningKey
@@ -66,6 +67,9 @@ class Settings(BaseSettings):
     cdp_base_url: str | None = None
     nonce_secret: SecretStr | None = None
     x402_networks: str = "eip155:84532"
+    x402_assets: str = "[]"
+    x402_rpc_urls: SecretStr | None = None
+    x402_confirmations: int = Field(12, ge=1, le=64)
     gpu_vendor_secret: SecretStr | None = None
     api_token: SecretStr | None = None
     cron_secret: SecretStr | None = None
@@ -84,6 +88,19 @@ class Settings(BaseSettings):
         strange = [name for name in map(str.strip, value.split(",")) if name and chain_id(name) is None]
         if strange or not value.strip(" ,"):
             raise ValueError("must be CAIP-2 ids such as eip155:84532, with commas between")
+        return value
+
+    @field_validator("x402_assets")
+    @classmethod
+    def _are_assets(cls, value: str) -> str:
+        parse_assets(value)
+        return value
+
+    @field_validator("x402_rpc_urls")
+    @classmethod
+    def _are_urls(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_urls(value.get_secret_value())
         return value
 
     @field_validator("x402_private_key")
@@ -124,6 +141,16 @@ class Settings(BaseSettings):
     def networks(self) -> frozenset[str]:
         """CAIP-2 ids of the networks on which money may be spent."""
         return frozenset(name.strip() for name in self.x402_networks.split(",") if name.strip())
+
+    @property
+    def assets(self) -> tuple[Asset, ...]:
+        """Tokens of chains of one's own; none on a chain that `x402.networks` knows."""
+        return parse_assets(self.x402_assets)
+
+    @property
+    def nodes(self) -> dict[str, tuple[str, ...]]:
+        """URLs of the nodes through which a network can be read. They may hold keys: not to be shown."""
+        return {} if self.x402_rpc_urls is None else parse_urls(self.x402_rpc_urls.get_secret_value())
 
     @property
     def has_wallet(self) -> bool:

@@ -54,7 +54,7 @@ class Spent:
                     yield f"{here}: {field} {value} is that of {first} as well"
 
 
-_PAYMENT_STATES: Final = ("pending", "completed", "unresolved")
+_PAYMENT_STATES: Final = ("pending", "completed", "failed", "unresolved")
 
 
 def _payment(run: Run, job: Job | None, payment: Payment) -> Iterator[str]:
@@ -75,7 +75,9 @@ def _payment(run: Run, job: Job | None, payment: Payment) -> Iterator[str]:
         yield from _open(run, payment)
     elif payment.job_id in run.reservations:
         yield f"{name}: status is {payment.status}, and its reservation is still there"
-    elif job is not None and job.actual_cost != payment.amount:
+    elif job is not None and payment.status == "failed" and job.actual_cost != 0:
+        yield f"{name}: it was never used, its job's actualCost is {_usd(job.actual_cost)}"
+    elif job is not None and payment.status != "failed" and job.actual_cost != payment.amount:
         yield f"{name}: amount is {_usd(payment.amount)}, its job's actualCost is {_usd(job.actual_cost)}"
 
 

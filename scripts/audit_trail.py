@@ -19,8 +19,8 @@ __all__ = ["TrailCheck"]
 
 Data = Mapping[str, "JsonValue"]
 
-_NEED_A_PAYMENT: Final = ("authorized", "settled", "held", "unresolved")
-_CLOSING: Final = ("settled", "unresolved", "released", "not_asked")
+_NEED_A_PAYMENT: Final = ("authorized", "settled", "held", "unresolved", "lapsed")
+_CLOSING: Final = ("settled", "unresolved", "lapsed", "released", "not_asked")
 _MONEY: Final = ("reserved", *_NEED_A_PAYMENT, "released", "not_asked")
 _WITHOUT_A_JOB: Final = "payee_first_seen"
 _JOB: Final = ("job_submitted", "job_completed", "job_failed")
@@ -145,11 +145,13 @@ def _payment(payment: Payment, story: _Story) -> Iterator[str]:
         },
         "settled": {"network": payment.network, "transaction": payment.transaction},
         "unresolved": {"nonce": payment.nonce},
+        "lapsed": {"nonce": payment.nonce},
     }
     wanted = {
         "authorized": 1,
         "settled": payment.status == "completed",
         "unresolved": payment.status == "unresolved",
+        "lapsed": payment.status == "failed",
     }
     for event_name, fields in terms.items():
         events = story.of(event_name)

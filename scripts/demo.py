@@ -9,9 +9,9 @@ from __future__ import annotations
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ from scripts.text import said, usd
 from scripts.view import books, trail, verdict
 from scripts.watch import follow
 
-__all__ = ["Outcome", "run_demo"]
+__all__ = ["BUDGET", "OFFLINE", "Outcome", "Place", "exit_code", "run_demo"]
 
 GOAL: Final = "Fine-tune tiny-llm"
 BUDGET: Final = 5_000_000
@@ -45,6 +45,19 @@ RUN_SECONDS: Final = 60.0
 """Several times what the run takes: a demo never hangs."""
 
 JOURNAL_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where payments are settled: what API and vendors are told of it beyond the usual, and the API's token."""
+
+    api: Mapping[str, str] = field(default_factory=dict)
+    vendors: Mapping[str, str] = field(default_factory=dict)
+    token: str | None = None
+
+
+OFFLINE: Final = Place()
+"""By the vendors themselves, against a ledger in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +89,8 @@ class Outcome:
         }
 
 
-def run_demo(console: Console, *, quiet: bool = False) -> Outcome:
-    """Run the demo to its end, shown live unless `quiet`.
+def run_demo(console: Console, *, quiet: bool = False, place: Place = OFFLINE) -> Outcome:
+    """Run the demo to its end, shown live unless `quiet`. `place` is where payments are settled.
 
     Raises:
         ServerFailed: one of its servers did not come up, ended early, or did not answer as it should.
@@ -85,9 +98,9 @@ def run_demo(console: Console, *, quiet: bool = False) -> Outcome:
     with ExitStack() as stack:
         stack.enter_context(_stopping_on_signals())
         empty = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="purser-demo-")))
-        vendors = stack.enter_context(vendor_server(empty, VENDOR_SETTINGS))
-        api = stack.enter_context(api_server(empty, API_SETTINGS))
-        client = stack.enter_context(Client(api.ready()))
+        vendors = stack.enter_context(vendor_server(empty, {**VENDOR_SETTINGS, **place.vendors}))
+        api = stack.enter_context(api_server(empty, {**API_SETTINGS, **place.api}))
+        client = stack.enter_context(Client(api.ready(), place.token))
         vendors.ready()
         if not quiet:
             _greet(console, api, vendors)

@@ -14,11 +14,11 @@ from urllib.parse import unquote
 
 import httpx
 
+from x402.chain_urls import check_url
 from x402.codec import Json, clean, load_json, to_json
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear, ResponseRefused, WrongChain
-from x402.networks import chain_id
 
-__all__ = ["JsonRpc", "RpcRefused", "check_url", "hash_of", "number_of", "parse_urls"]
+__all__ = ["JsonRpc", "RpcRefused", "hash_of", "number_of"]
 
 _CALL_SECONDS: Final = 10.0
 _TRY_SECONDS: Final = 5.0
@@ -27,7 +27,6 @@ _PAUSE_SECONDS: Final = 0.25
 _QUANTITY: Final = re.compile(r"0x[0-9a-fA-F]{1,64}")
 _HASH: Final = re.compile(r"0x[0-9a-fA-F]{64}")
 _SECRET: Final = re.compile(r"[^/?&=:@]{8,}")
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class RpcRefused(ChainUnclear):
@@ -97,33 +96,6 @@ class JsonRpc:
         except (httpx.HTTPError, TimeoutError, ResponseRefused) as exc:
             raise ChainUnavailable(f"{_host(url)} gave no answer to {method}: {type(exc).__name__}") from None
         return _result(url, method, response)
-
-
-def check_url(url: str) -> str:
-    """The URL of a node: https, or http on this machine. Raises `ValueError`, which does not quote it."""
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL:
-        raise ValueError("a node's URL cannot be read") from None
-    if parsed.scheme != "https" and not (parsed.scheme == "http" and parsed.host in _LOOPBACK):
-        raise ValueError("a node's URL must be https: whoever stands between could say that money did not move")
-    if not parsed.host or parsed.userinfo:
-        raise ValueError("a node's URL names a host and no user")
-    return url
-
-
-def parse_urls(text: str) -> dict[str, tuple[str, ...]]:
-    """Nodes by chain: `eip155:8453=https://... eip155:8453=https://...`, with blanks or commas between.
-
-    Several of one chain are asked in this order. Raises `ValueError`, which quotes no URL.
-    """
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in text.replace(",", " ").split():
-        network, _, url = entry.partition("=")
-        if chain_id(network) is None:
-            raise ValueError("must be pairs such as eip155:84532=https://..., with blanks between")
-        found[network] = (*found.get(network, ()), check_url(url))
-    return found
 
 
 def number_of(value: Json, what: str) -> int:

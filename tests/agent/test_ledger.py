@@ -124,7 +124,26 @@ def test_nothing_is_written_off_that_was_not_signed() -> None:
         ledger.write_off(run, str(job.id))
 
 
-@pytest.mark.parametrize("movement", [ledger.release, ledger.write_off])
+def test_an_authorization_that_lapsed_costs_nothing() -> None:
+    """The chain has shown that it was not used and never can be."""
+    run, job_id = authorized(a_run())
+
+    after = ledger.lapse(run, job_id)
+
+    assert (after.budget_remaining, after.budget_reserved, after.budget_spent) == (5_000_000, 0, 0)
+    assert [p.status for p in after.outbox.payments] == ["failed"]
+    assert after.jobs[job_id].actual_cost == 0
+
+
+def test_nothing_lapses_that_was_not_signed() -> None:
+    """Then `release` is the way."""
+    run, job = reserved(a_run())
+
+    with pytest.raises(LedgerRefused, match="could lapse"):
+        ledger.lapse(run, str(job.id))
+
+
+@pytest.mark.parametrize("movement", [ledger.release, ledger.write_off, ledger.lapse])
 def test_a_closed_reservation_cannot_be_closed_again(movement: Callable[[Run, str], Run]) -> None:
     """Each movement happens once."""
     run, job_id = authorized(a_run())

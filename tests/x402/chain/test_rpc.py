@@ -10,7 +10,8 @@ import pytest
 from tests.x402.chain.standin import CHAIN, URL, Refuse, StandIn
 from tests.x402.server import Reply, Seen, serving
 from x402 import chain_rpc
-from x402.chain_rpc import JsonRpc, RpcRefused, check_url, hash_of, number_of, parse_urls
+from x402.chain_rpc import JsonRpc, RpcRefused, hash_of, number_of
+from x402.chain_urls import check_url, parse_urls
 from x402.client import BoundedTransport
 from x402.errors import ChainUnavailable, ChainUnclear, WrongChain
 
@@ -128,7 +129,7 @@ async def test_the_key_in_a_nodes_url_is_never_shown() -> None:
         "rpc.example",
         "https://",
         "https://me:pw@rpc.example",
-        "https://\x00",
+        "https://[",
         "",
     ],
 )

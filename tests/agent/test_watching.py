@@ -1,0 +1,229 @@
+"""A run whose chain can be read: promises are covered, and what became of them is the chain's word."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from agent.models import Run
+from agent.settings import Settings
+from agent.watching import CHAIN_PATIENCE
+from agent.wiring import wire
+from agent.world import real_world
+from tests.agent.chain import LedgerChain
+from tests.agent.stage import START, Stage, a_stage
+from x402 import networks
+from x402.errors import ChainUnavailable
+from x402.networks import asset
+
+NETWORK = "eip155:84532"
+DOWN = ChainUnavailable("down")
+
+
+async def a_watched_stage(faults: str = "") -> tuple[Stage, LedgerChain]:
+    stage = await a_stage(faults)
+    chain = LedgerChain(stage.chain, stage.clock.unix)
+    stage.services = replace(stage.services, chains={NETWORK: chain})
+    return stage, chain
+
+
+async def says(stage: Stage, run: Run) -> list[str]:
+    return [str(each.data.get("event", each.type)) for each in await stage.trail(run)]
+
+
+async def test_a_payment_is_booked_when_the_chain_shows_it() -> None:
+    """Until then the vendor's receipt is a claim, and the money stays reserved."""
+    stage, chain = await a_watched_stage()
+    chain.hidden = True
+    run = await stage.start()
+    first = (await stage.tick(run)).run
+    assert (first.budget_reserved, first.budget_spent) == (1_400_000, 0)
+    stage.clock.pass_(15)
+    assert (await stage.tick(run)).run.budget_reserved == 1_400_000
+    chain.hidden = False
+    stage.clock.pass_(15)
+    after = (await stage.tick(run)).run
+    assert (after.budget_reserved, after.budget_spent) == (0, 1_400_000)
+    ended = await stage.finish(run)
+    assert (ended.status, [each.status for each in await stage.payments(run)]) == ("completed", ["completed"])
+    assert (await says(stage, run)).count("held") == 1
+
+
+async def test_a_run_does_not_end_before_the_chain_has_confirmed_and_then_soon() -> None:
+    stage, chain = await a_watched_stage()
+    chain.hidden = True
+    run = await stage.start()
+    for _ in range(8):
+        run = (await stage.tick(run)).run
+        stage.clock.pass_(15)
+    assert (run.status, run.ending is not None, run.budget_reserved) == ("running", True, 1_400_000)
+    assert run.next_tick_at is not None
+    assert run.next_tick_at - stage.clock.now < timedelta(seconds=15)
+    chain.hidden = False
+    assert (await stage.tick(run)).run.status == "completed"
+
+
+async def test_a_forged_receipt_costs_nothing() -> None:
+    """The vendor shows a settlement that never happened: once it can no longer happen, the money is free."""
+    stage, _ = await a_watched_stage("gpu_vendor_1:forged_receipt")
+    ended = await stage.finish(await stage.start())
+    assert (ended.status, ended.budget_spent, ended.budget_remaining) == ("completed", 0, 5_000_000)
+    assert [each.status for each in await stage.payments(ended)] == ["failed"]
+    assert "lapsed" in await says(stage, ended)
+    assert [each.actual_cost for each in await stage.jobs(ended)] == [0]
+
+
+async def test_a_refused_payment_that_was_never_cashed_is_free_again() -> None:
+    """Without a chain it would have been written off."""
+    stage, _ = await a_watched_stage("gpu_vendor_1:reject_payment")
+    ended = await stage.finish(await stage.start())
+    assert (ended.status, ended.budget_spent) == ("completed", 1_800_000)
+    assert sorted(each.status for each in await stage.payments(ended)) == ["completed", "failed"]
+
+
+@pytest.mark.parametrize("fault", ["reject_but_cash", "no_receipt", "drop_after_payment"])
+async def test_money_that_moved_is_found_with_its_transaction(fault: str) -> None:
+    """Whatever the vendor says or does not say."""
+    stage, _ = await a_watched_stage(f"gpu_vendor_1:{fault}")
+    run = await stage.start()
+    ended = await stage.finish(run)
+    moved = sum(each.value for each in stage.chain.journal)
+    assert (ended.status, ended.budget_spent) == ("completed", moved)
+    assert {each.status for each in await stage.payments(run)} == {"completed"}
+    assert {each.x402_tx_id for each in await stage.payments(run)} == {
+        each.transaction for each in stage.chain.journal
+    }
+
+
+async def test_nothing_is_free_before_the_chains_own_clock_says_so() -> None:
+    """Our clock may be ahead: as long as no block is younger than `validBefore`, the transfer may still come."""
+    stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
+    chain.behind = 600
+    run = await stage.start(1_400_000)
+    while stage.clock.now < START + timedelta(seconds=700):
+        run = (await stage.tick(run)).run
+        stage.clock.pass_(15)
+    assert run.budget_reserved == 1_400_000
+    chain.behind = 0
+    assert (await stage.tick(run)).run.budget_remaining == 1_400_000
+
+
+async def test_a_chain_that_is_away_leaves_the_money_reserved_for_a_bounded_time() -> None:
+    """Then it is booked as without a chain: unresolved and spent, and the run ends."""
+    stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
+    run = await stage.start(1_400_000)
+    await stage.tick(run)
+    chain.down = DOWN
+    stage.clock.pass_(420)
+    late = (await stage.tick(run)).run
+    assert (late.budget_reserved, late.budget_spent) == (1_400_000, 0)
+    stage.clock.pass_(CHAIN_PATIENCE.total_seconds())
+    after = (await stage.tick(run)).run
+    assert (after.budget_reserved, after.budget_spent) == (0, 1_400_000)
+    assert [each.status for each in await stage.payments(run)] == ["unresolved"]
+    silences = [each for each in await stage.trail(run) if "the chain cannot be asked" in each.content]
+    assert len(silences) == 1
+
+
+async def test_a_chain_that_comes_back_in_that_time_is_believed() -> None:
+    stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
+    run = await stage.start(1_400_000)
+    await stage.tick(run)
+    chain.down = DOWN
+    stage.clock.pass_(1_000)
+    await stage.tick(run)
+    chain.down = None
+    stage.clock.pass_(15)
+    assert (await stage.tick(run)).run.budget_remaining == 1_400_000
+
+
+async def test_a_wallet_that_cannot_pay_signs_nothing_and_says_what_is_missing() -> None:
+    """The run ends with the shortfall to the micro-dollar, instead of failing at the vendor."""
+    stage, chain = await a_watched_stage()
+    chain.holds = 1_399_999
+    ended = await stage.finish(await stage.start())
+    assert ended.failure is not None
+    assert (ended.status, ended.failure.code, ended.budget_spent) == ("failed", "insufficient_funds", 0)
+    assert "holds 1.399999 USDC on eip155:84532, 1.4 are to be paid: 0.000001 are missing" in ended.failure.message
+    assert stage.record.payments == []
+    assert await stage.payments(ended) == []
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert vendor.reliability_score == vendor.reliability_prior
+
+
+async def test_what_is_promised_already_is_counted() -> None:
+    """1.40 is out with the first vendor, unpaid for now; 1.80 more must be covered on top."""
+    stage, chain = await a_watched_stage("gpu_vendor_1:reject_payment")
+    chain.holds = 3_199_999
+    ended = await stage.finish(await stage.start())
+    assert ended.failure is not None
+    assert "1.8 are to be paid and 1.4 are promised already: 0.000001 are missing" in ended.failure.message
+    stage, chain = await a_watched_stage("gpu_vendor_1:reject_payment")
+    chain.holds = 3_200_000
+    assert (await stage.finish(await stage.start())).status == "completed"
+
+
+async def test_nothing_is_signed_while_the_balance_cannot_be_read() -> None:
+    """The order waits for the chain, at most as long as any order waits for a signature."""
+    stage, chain = await a_watched_stage()
+    chain.down = DOWN
+    run = await stage.start()
+    for _ in range(3):
+        waiting = (await stage.tick(run)).run
+        assert waiting.budget_reserved == 1_400_000
+        stage.clock.pass_(15)
+    chain.down = None
+    assert (await stage.finish(run)).status == "completed"
+    said = [each for each in await stage.trail(run) if "nothing is signed" in each.content]
+    assert len(said) == 1
+
+
+async def test_a_token_that_kept_a_part_leaves_the_payment_unresolved() -> None:
+    """The wallet has paid and the payee got less: spent, and not what was agreed."""
+    stage, chain = await a_watched_stage()
+    chain.fee = 1
+    ended = await stage.finish(await stage.start())
+    assert ended.budget_spent == 1_400_000
+    assert [each.status for each in await stage.payments(ended)] == ["unresolved"]
+
+
+async def test_a_cancelled_authorization_is_free_at_once() -> None:
+    stage, chain = await a_watched_stage("gpu_vendor_1:reject_payment")
+    run = await stage.start()
+    await stage.tick(run)
+    [payment] = await stage.payments(run)
+    chain.cancelled.add(payment.nonce)
+    stage.clock.pass_(15)
+    await stage.tick(run)
+    assert (await stage.payments(run))[0].status == "failed"
+
+
+async def test_a_token_that_is_not_known_any_more_is_not_guessed_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
+    run = await stage.start(1_400_000)
+    await stage.tick(run)
+    monkeypatch.setattr(networks, "_BY_ADDRESS", {})
+    stage.clock.pass_(420)
+    asked = chain.asked
+    assert (await stage.tick(run)).run.budget_reserved == 1_400_000
+    assert chain.asked == asked
+
+
+async def test_settings_name_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "_BY_ADDRESS", dict(networks._BY_ADDRESS))
+    monkeypatch.setattr(networks, "_DEFAULTS", dict(networks._DEFAULTS))
+    token = '[{"network": "eip155:31337", "address": "0x%s", "name": "T", "version": "2"}]' % ("22" * 20)
+    told = {"x402_assets": token, "x402_rpc_urls": "eip155:31337=http://127.0.0.1:1/hush-hush"}
+    settings = Settings.model_validate(told)
+    stage = await a_stage()
+    services = wire(settings, real_world(), stage.database)
+    await services.http.aclose()
+    assert set(services.chains) == {"eip155:31337"}
+    assert asset("eip155:31337", "0x" + "22" * 20) is not None
+    assert "hush" not in repr(settings) + repr(services.chains)
+    plain = wire(Settings(), real_world(), stage.database)
+    await plain.http.aclose()
+    assert plain.chains == {}
