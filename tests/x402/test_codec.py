@@ -232,3 +232,10 @@ def test_text_of_strangers_is_made_fit_for_a_log_line() -> None:
     assert clean("a\n\x1b[31mb\u202ec\u2028d ") == "a [31mb c d"
     assert clean("x" * 1000) == "x" * 300
     assert clean("x" * 1000, 10) == "x" * 10
+
+
+def test_an_exact_number_is_what_was_sent_or_is_refused() -> None:
+    """As a Decimal; an exponent out of all bounds is no number."""
+    assert load_exact_json('{"a":0.10}') == {"a": Decimal("0.10")}
+    with pytest.raises(ValueError, match="too large"):
+        load_exact_json('{"a":1e9999999999999999999}')
