@@ -7,6 +7,7 @@ import contextlib
 import json
 import time
 import tracemalloc
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
