@@ -22,6 +22,7 @@ __all__ = [
     "INDEXES",
     "SCHEMA",
     "AuditHead",
+    "Closing",
     "Constraints",
     "Document",
     "Ending",
@@ -56,6 +57,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "payments": ((("runId", 1), ("createdAt", 1)),),
     "observations": ((("runId", 1), ("seq", 1)),),
     "vendors": (),
+    "allowances": (),
 }
 """Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by
 an index that somebody may have forgotten to make."""
@@ -137,7 +139,8 @@ class SignedAuthorization(Document):
 
 
 class Reservation(Document):
-    """Money set aside for one job. `amount` is the most that it may cost.
+    """Money set aside for one job. `amount` is the most that it may cost. `scopes` are the sums over many runs
+    that it may count in (`agent.limits`): written here first, so that it can be taken back whoever dies.
 
     Of an authorization that is out, `held` says why it is not sent again, `unclear` why the last answer to it
     was none, and `transaction` is the settlement that a vendor showed before its answer broke.
@@ -147,6 +150,7 @@ class Reservation(Document):
     vendor_id: str
     template_id: str
     created_at: datetime
+    scopes: tuple[str, ...] = ()
     authorization: SignedAuthorization | None = None
     held: str | None = None
     unclear: str | None = None
@@ -232,6 +236,15 @@ class Outcome(Document):
     at: datetime
 
 
+class Closing(Document):
+    """A purchase that counted in sums over many runs is over: of its `amount` it has spent `spent`."""
+
+    job_id: ObjectId
+    scopes: tuple[str, ...]
+    amount: int
+    spent: int
+
+
 class AuditHead(Document):
     """Number and hash of the newest observation."""
 
@@ -246,11 +259,12 @@ class Outbox(Document):
     jobs: tuple[Job, ...] = ()
     payments: tuple[Payment, ...] = ()
     outcomes: tuple[Outcome, ...] = ()
+    closings: tuple[Closing, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Nothing to tell."""
-        return not (self.observations or self.jobs or self.payments or self.outcomes)
+        return not (self.observations or self.jobs or self.payments or self.outcomes or self.closings)
 
 
 class Run(Document):

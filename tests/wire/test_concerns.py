@@ -11,8 +11,9 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 
 from agent import ledger
 from agent.audit import observe
-from agent.models import INDEXES, Lease, Outcome
+from agent.models import INDEXES, Closing, Lease, Outcome
 from agent.store import mongo
+from agent.store.allowances import AllowanceStore
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
@@ -84,6 +85,9 @@ async def everything(database: MongoDatabase) -> None:
     await vendors.pin_payee("gpu_vendor_1", "0x" + "11" * 20)
     await vendors.learn(Outcome(vendor_id="gpu_vendor_1", run_id=run.id, job_id=job.id, completed=True, at=NOW))
     await vendors.remove("gpu_vendor_1")
+    allowances = AllowanceStore(database)
+    assert await allowances.take("day", 5, str(job.id), run.id, 5)
+    await allowances.close(Closing(job_id=job.id, scopes=("day",), amount=5, spent=5))
 
 
 async def test_no_operation_asks_for_less_than_the_majority_and_its_journal(

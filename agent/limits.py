@@ -1,0 +1,195 @@
+"""What whoever runs this allows to be spent, beyond the budget of each run. Pure decisions, no I/O.
+
+Two kinds of rule. What a payment may look like (host, payee, asset, size) is known from the offer alone. What may
+be spent over a day or a wallet's life is a sum over many runs, so only the store can decide it: a `Scope` names
+such a sum and its limit, and `agent.spending` takes from it. Amounts are micro-dollars, days are UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from bson import ObjectId
+from pydantic import Field
+
+from agent.models import Document
+from agent.money import usd_text
+from vendors.models import Vendor
+
+__all__ = [
+    "LOOK_AGAIN",
+    "Allowance",
+    "FirstSeen",
+    "Limits",
+    "Scope",
+    "Shortage",
+    "Taken",
+    "allowed",
+    "barred",
+    "free_at",
+    "next_day",
+    "room",
+    "scopes",
+    "shortages",
+]
+
+FirstSeen = Literal["pin", "refuse"]
+"""What is done with a vendor that has no payee yet: trust the first one it names, or never pay it."""
+
+LOOK_AGAIN: Final = timedelta(minutes=15)
+"""Until what others have set aside is spent or free again: an authorization lives no longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """All limits and lists; None is no limit. `assets` and `payees` are addresses in lower case, `hosts` are
+    `name` or `name:port` in lower case."""
+
+    per_payment: int | None = None
+    per_vendor_per_day: int | None = None
+    per_day: int | None = None
+    per_wallet: int | None = None
+    assets: frozenset[str] | None = None
+    payees: frozenset[str] | None = None
+    hosts: frozenset[str] | None = None
+    first_seen: FirstSeen = "pin"
+
+
+class Taken(Document):
+    """What one purchase that is not over counts for in a sum, and whose it is."""
+
+    amount: int
+    run_id: ObjectId
+
+
+class Allowance(Document):
+    """A sum over many runs. `committed` has what was spent and what is `open`, by job."""
+
+    key: str = Field(alias="_id")
+    committed: int = 0
+    open: dict[str, Taken] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A sum over runs. `key` is its document's id, `name` the setting that bounds it to `limit`, `ends` when a new
+    sum takes its place (None: never)."""
+
+    key: str
+    name: str
+    limit: int
+    ends: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """A limit that leaves too little. `pending` is what others have set aside there and not yet spent."""
+
+    name: str
+    limit: int
+    asked: int
+    left: int
+    pending: int
+    ends: datetime | None
+
+    def __str__(self) -> str:
+        text = f"{self.name} is {usd_text(self.limit)} USD, {usd_text(self.left)} of it are left"
+        ends = "" if self.ends is None else f", a new day begins at {self.ends.isoformat()}"
+        return f"{text} and {usd_text(self.asked)} are asked for{ends}"
+
+
+def next_day(moment: datetime) -> datetime:
+    """When the UTC day after that of `moment` begins."""
+    return datetime.combine(moment.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
+
+
+def scopes(limits: Limits, wallet: str, vendor_id: str, reserved_at: datetime) -> tuple[Scope, ...]:
+    """The sums that a purchase counts in, always in this order: two that want the same ones meet at the first.
+
+    The day is that of the reservation: it is stored, so whoever asks again asks for the same day.
+    """
+    day, ends = reserved_at.astimezone(UTC).date().isoformat(), next_day(reserved_at)
+    payer = f"wallet:{wallet.lower()}"
+    known = (
+        (f"vendor:{vendor_id}:{day}", "MAX_PER_VENDOR_PER_DAY", limits.per_vendor_per_day, ends),
+        (f"{payer}:{day}", "MAX_PER_DAY", limits.per_day, ends),
+        (payer, "MAX_PER_WALLET", limits.per_wallet, None),
+    )
+    return tuple(Scope(key, name, limit, until) for key, name, limit, until in known if limit is not None)
+
+
+def shortages(
+    limits: Limits, wanted: Iterable[Scope], taken: Mapping[str, Allowance], amount: int
+) -> list[Shortage]:
+    """The limits that leave less than `amount`. `taken` are the sums as they stand; one that is not there is 0."""
+    found = []
+    most = limits.per_payment
+    if most is not None and amount > most:
+        found.append(Shortage("MAX_PER_PAYMENT", most, amount, most, 0, None))
+    for scope in wanted:
+        left = _left(scope, taken)
+        if amount > left:
+            there = taken.get(scope.key)
+            pending = sum(each.amount for each in there.open.values()) if there else 0
+            found.append(Shortage(scope.name, scope.limit, amount, left, pending, scope.ends))
+    return found
+
+
+def room(limits: Limits, wanted: Iterable[Scope], taken: Mapping[str, Allowance]) -> int | None:
+    """The most that one purchase may cost now; None: no limit is set."""
+    bounds = [_left(scope, taken) for scope in wanted]
+    if limits.per_payment is not None:
+        bounds.append(limits.per_payment)
+    return min(bounds, default=None)
+
+
+def free_at(found: Iterable[Shortage], now: datetime) -> datetime | None:
+    """When it is worth another try although these are short; None: never, as the limits are.
+
+    A day's end frees what was spent in it. Before that only what others give back can help.
+    """
+    moments = [_free_at(each, now) for each in found]
+    if not moments or None in moments:
+        return None
+    return max(each for each in moments if each is not None)
+
+
+def barred(limits: Limits, vendor: Vendor) -> str | None:
+    """Why this vendor is not dealt with at all, or None."""
+    if limits.hosts is not None and not _among(vendor.endpoint, limits.hosts):
+        return f"the host of {vendor.vendor_id} is not in ALLOWED_HOSTS"
+    if vendor.pay_to is None:
+        if limits.first_seen == "refuse":
+            return f"{vendor.vendor_id} has no payee registered, and FIRST_SEEN_PAYEE is refuse"
+        return None
+    if limits.payees is not None and vendor.pay_to.lower() not in limits.payees:
+        return f"the payee of {vendor.vendor_id} is not in ALLOWED_PAYEES"
+    return None
+
+
+def allowed(limits: Limits, amount: int) -> int:
+    """The most that may be signed for a reservation of `amount`, whatever was set aside."""
+    return amount if limits.per_payment is None else min(amount, limits.per_payment)
+
+
+def _left(scope: Scope, taken: Mapping[str, Allowance]) -> int:
+    there = taken.get(scope.key)
+    return max(0, scope.limit - (there.committed if there else 0))
+
+
+def _free_at(short: Shortage, now: datetime) -> datetime | None:
+    if short.asked > short.limit:
+        return None
+    soon = now + LOOK_AGAIN if short.asked <= short.left + short.pending else None
+    return min((each for each in (soon, short.ends) if each is not None), default=None)
+
+
+def _among(endpoint: str, hosts: frozenset[str]) -> bool:
+    parts = urlsplit(endpoint)
+    host = (parts.hostname or "").lower()
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return host in hosts or f"{host}:{port}" in hosts
