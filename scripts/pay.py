@@ -60,8 +60,10 @@ class _Course:
     def remember(self, last: Signed | None) -> None:
         """Take up what was signed for this request before. Raises `Refusal`."""
         if last is not None:
+            self.signed = last
             self.again, note = still_open(self.order, last, self.now())
-            self.signed = last if self.again else None
+            if not self.again:
+                self.signed = None
             self.notes.extend([note] if note else [])
 
     def ended(

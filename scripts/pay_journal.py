@@ -26,7 +26,10 @@ __all__ = ["EXPIRY_MARGIN", "Journal", "JournalBroken", "Purchase", "PurchaseBus
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
 
-_MOST: Final = 16 * 1024 * 1024
+_TAIL: Final = 4 * 1024 * 1024
+"""Bytes at the end of a file that are read; one authorization has some thousand."""
+
+_SIGNED: Final = b'{"event":"signed",'
 
 
 class JournalBroken(ConfigurationError):
@@ -108,6 +111,9 @@ class Journal:
         except BlockingIOError:
             os.close(file)
             raise PurchaseBusy("another purser pay is at this request") from None
+        except OSError as exc:
+            os.close(file)
+            raise JournalBroken(f"{path} cannot be locked: {exc.strerror}") from None
         except BaseException:
             os.close(file)
             raise
@@ -119,7 +125,7 @@ class Purchase:
     def __init__(self, path: Path, file: int) -> None:
         self._path = path
         self._file = file
-        *lines, torn = self._read().split(b"\n")
+        *lines, torn = self._tail().split(b"\n")
         self._torn = len(torn)
         self._last = self._replayed(lines)
 
@@ -176,30 +182,31 @@ class Purchase:
         except OSError as exc:
             raise JournalBroken(f"{self._path} cannot be written: {exc.strerror}") from None
 
-    def _read(self) -> bytes:
+    def _tail(self) -> bytes:
+        """The file's end, from the start of a line: what was before the newest authorization is of no account."""
         try:
-            content = os.pread(self._file, _MOST + 1, 0)
+            size = os.fstat(self._file).st_size
+            content = os.pread(self._file, _TAIL, max(0, size - _TAIL))
         except OSError as exc:
             raise JournalBroken(f"{self._path} cannot be read: {exc.strerror}") from None
-        if len(content) > _MOST:
-            raise JournalBroken(f"{self._path} is longer than {_MOST} bytes: move it away")
-        return content
+        return content if size <= _TAIL else content.partition(b"\n")[2]
 
     def _replayed(self, lines: Sequence[bytes]) -> Signed | None:
         last: Signed | None = None
-        for number, line in enumerate(lines, start=1):
-            try:
+        start = max((at for at, line in enumerate(lines) if line.startswith(_SIGNED)), default=0)
+        try:
+            for line in lines[start:]:
                 entry = load_json(line.decode())
                 if not isinstance(entry, dict):
                     raise ValueError("not an object")
-                if entry.get("event") == "signed":
+                if last is None and entry.get("event") == "signed":
                     last = Signed(SignedAuthorization.model_validate(entry.get("authorization")))
                 elif last is not None:
                     last = _after(last, entry)
                 else:
                     raise ValueError("nothing was signed yet")
-            except ValueError:
-                raise JournalBroken(f"{self._path}: line {number} cannot be read; nothing is signed") from None
+        except ValueError:
+            raise JournalBroken(f"{self._path} cannot be understood at its end; nothing is signed") from None
         return last
 
 
