@@ -32,6 +32,7 @@ from agent.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.services import Services
 from agent.settings import Settings
+from agent.store.allowances import AllowanceStore
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
@@ -69,6 +70,9 @@ MOST_SHOWN = 16 * 1024
 
 MOST_STORED = 1024 * 1024
 """Bytes of a run's document at any time: MongoDB takes 16 MB."""
+
+MOST_SECONDS = 30.0
+"""Seconds that a tick really takes at the most."""
 
 MOST_PROMPT = 64 * 1024
 """Characters of the question to a planner."""
@@ -172,7 +176,8 @@ class Arena:
     async def tick(self, run: Run) -> Run:
         """One tick now, and a look at everything after it."""
         began = time.monotonic()
-        run = (await tick(self.services, run.id)).run
+        async with asyncio.timeout(MOST_SECONDS):
+            run = (await tick(self.services, run.id)).run
         self.longest_tick = max(self.longest_tick, time.monotonic() - began)
         await self._check_money(run)
         assert self.runs.heaviest < MOST_STORED
@@ -342,6 +347,7 @@ async def _wired(
         world=world,
         runs=runs,
         vendors=VendorStore(database),
+        allowances=AllowanceStore(database),
         http=http,
         client=client,
         planner=StubPlanner(),

@@ -73,7 +73,17 @@ INJECTION: Final = (
 
 _OK: Final = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n"
 _ZEROS: Final = gzip.compress(b" " * (8 * 1024 * 1024))
-_NESTED: Final = gzip.compress(_ZEROS)
+_deflate: Final = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+_BLANKS: Final = _deflate.compress(b" " * (8 * 1024 * 1024)) + _deflate.flush(zlib.Z_FULL_FLUSH)
+"""8 MB in 8 KB, to be had again and again within one stream."""
+_BOMBS: Final = {
+    "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff",
+    "deflate": b"\x78\xda",
+    "br": b"\x1b",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "x-unheard-of": b"",
+}
+"""How a stream of each coding begins. What follows is only right for the first two, and unread for all."""
 _MEGABYTE: Final = b"a" * (1024 * 1024)
 
 ATTACKS: list[Attack] = []
@@ -159,13 +169,19 @@ _attack("200 with a Refresh", honest_but("Refresh: 0; url=http://169.254.169.254
 
 # Bodies that are too large, or become so
 
-for _coding in ("gzip", "br", "zstd", "deflate", "gzip, gzip", "x-unheard-of"):
+for _coding, _magic in _BOMBS.items():
     _attack(
         f"a bomb, Content-Encoding {_coding}",
-        pieces(_OK + f"Content-Encoding: {_coding}\r\n\r\n".encode(), _NESTED, 1_000),
+        pieces(_OK + f"Content-Encoding: {_coding}\r\n\r\n".encode() + _magic, _BLANKS, 25),
         BAD_ANSWER,
         heavy=True,
     )
+_attack(
+    "a bomb in a bomb",
+    pieces(_OK + b"Content-Encoding: gzip, gzip\r\n\r\n", gzip.compress(_BOMBS["gzip"] + _BLANKS * 25), 1),
+    BAD_ANSWER,
+    heavy=True,
+)
 _attack(
     "a bomb, Transfer-Encoding gzip", raw(_OK + b"Transfer-Encoding: gzip\r\n\r\n" + _ZEROS), NO_ANSWER, heavy=True
 )
