@@ -215,5 +215,5 @@ def _redacted(value: Json, *, payload: bool = False) -> Json:
             shown[key] = HIDDEN if secret else _redacted(inner, payload=key == "payload")
         return shown
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_redacted(each) for each in value]
+        return [_redacted(each, payload=payload) for each in value]
     return HIDDEN if payload else value
