@@ -94,11 +94,15 @@ def _key_of_the_user() -> SigningKey:
     from x402.secp256k1 import SigningKey
 
     try:
-        if sys.stdin.isatty():
+        if _at_a_terminal():
             return SigningKey.from_hex(ask_password("Private key: ").get_secret_value().strip())
         return SigningKey.from_hex(sys.stdin.readline(200).strip())
     except ValueError as exc:
         raise typer.BadParameter(str(exc), param_hint="the key") from None
+
+
+def _at_a_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _answer(document: dict[str, JsonValue], text: str, as_json: bool) -> None:

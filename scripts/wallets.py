@@ -111,12 +111,16 @@ def keep(key: SigningKey, path: Path, settings: Settings) -> None:
     try:
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from None
+    try:
         with open(file, "w", encoding="ascii") as writing:
             writing.write(text + "\n")
             writing.flush()
             os.fsync(file)
         _sync_directory(path.parent)
     except OSError as exc:
+        path.unlink(missing_ok=True)
         raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from None
     if unlock(read_keystore(str(path)), password.get_secret_value()).address != key.address:
         raise ConfigurationError(f"{path} does not open again: do not use it")
