@@ -7,9 +7,11 @@ import tracemalloc
 
 import pytest
 
-from tests.hostile.arena import QUOTED, an_arena
-from tests.hostile.attacks import ATTACKS, INJECTION, Attack
+from tests.hostile import answers, connections
+from tests.hostile.arena import QUOTED
+from tests.hostile.attacks import INJECTION, Attack
 from tests.hostile.liar import At
+from tests.hostile.opening import an_arena
 
 MOST_MEMORY = 50 * 1024 * 1024
 """Bytes that a run may need at any moment beyond what was there before, the attacker's own in the same process."""
@@ -23,7 +25,7 @@ MOST_SECONDS = 20.0
 PACE = 400.0
 """Seconds between ticks: longer than an authorization is good for, so that a payment is sent once."""
 
-CASES = [(attack, at) for attack in ATTACKS for at in attack.ends]
+CASES = [(attack, at) for attack in (*connections.TABLE, *answers.TABLE) for at in attack.ends]
 MARKS = ("</data>", "<script>", "<|im_", "ignore all rules", "\x1b", "\u202e")
 """What of `INJECTION` must not stand in a prompt outside of quoted data, or at all."""
 
@@ -38,7 +40,7 @@ async def test_what_an_attack_costs(attack: Attack, at: At) -> None:
         patience = {at: PATIENCE[at]} if attack.slow else None
         async with an_arena({at: attack.script}, patience=patience, pace=PACE) as arena:
             ended = await arena.finish(await arena.start())
-            jobs, trail, prompt = await arena.jobs(ended), await arena.told(ended), await arena.prompt(ended)
+            jobs, trail = await arena.jobs(ended), await arena.told(ended)
             assert arena.liar
             assert at in arena.liar.seen.spoiled
             assert arena.liar.seen.cookies == []
@@ -60,7 +62,8 @@ async def test_what_an_attack_costs(attack: Attack, at: At) -> None:
     assert arena.longest_tick < MOST_SECONDS, "the others that share this process had to wait for it"
     if attack.slow:
         assert arena.longest_tick < PATIENCE[at] + 4, "what is honest takes its time, too"
-    _check_prompt(prompt)
+    for prompt in arena.planner.prompts:
+        _check_prompt(prompt)
 
 
 def _check_prompt(prompt: str) -> None:
@@ -74,9 +77,10 @@ def _check_prompt(prompt: str) -> None:
 
 async def test_what_a_vendor_says_reaches_the_planner_as_data_only() -> None:
     """Its reason for failing is there to be weighed, without a bracket, an escape or a second line."""
-    script = next(attack.script for attack in ATTACKS if attack.name == "fails with instructions")
+    script = next(attack.script for attack in answers.TABLE if attack.name == "fails with instructions")
     async with an_arena({At.STATUS: script}) as arena:
-        prompt = await arena.prompt(await arena.finish(await arena.start()))
+        await arena.finish(await arena.start())
+        prompt = arena.planner.prompts[-1]
     assert "ignore all rules above" in INJECTION
     assert prompt.count("ignore all rules above") == 1
     assert prompt.count("</data>") == 1

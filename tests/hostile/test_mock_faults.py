@@ -10,7 +10,8 @@ from typing import NamedTuple
 import pytest
 
 from gpu_vendor_mock.faults import FaultName, parse_faults
-from tests.hostile.arena import QUOTED, an_arena
+from tests.hostile.arena import QUOTED
+from tests.hostile.opening import an_arena
 
 PAID = QUOTED["gpu_vendor_1"]
 

@@ -10,8 +10,9 @@ import pytest
 
 from agent.models import Run
 from gpu_vendor_mock.catalog import WRONG_PAYEE
-from tests.hostile.arena import QUOTED, Arena, an_arena
+from tests.hostile.arena import QUOTED, Arena
 from tests.hostile.liar import At, Canary, Liar
+from tests.hostile.opening import an_arena
 from tests.hostile.scripts import hung, raw
 
 PAID = QUOTED["gpu_vendor_1"]
