@@ -28,7 +28,7 @@ _LONGEST: Final = 900
 """Seconds that an authorization may be valid."""
 _MARGIN: Final = 60
 """Seconds beyond its `validBefore` for which an authorization counts as usable."""
-_EARLIER: Final = {"pending": 0, "unresolved": 1, "completed": 1}
+_EARLIER: Final = {"pending": 0, "unresolved": 1, "completed": 1, "failed": 1}
 _OPEN_JOB: Final = ("pending", "submitted", "running")
 
 
@@ -49,14 +49,22 @@ class Oracle:
     """Watches the runs of one database, and remembers what it saw: nothing that was said may be unsaid."""
 
     def __init__(
-        self, database: Database, record: Journal, chain: MemoryLedger, payees: Mapping[str, str | None]
+        self,
+        database: Database,
+        record: Journal,
+        chain: MemoryLedger,
+        payees: Mapping[str, str | None],
+        *,
+        chain_read: bool = False,
     ) -> None:
-        """`database` unwatched; `payees`: whom each vendor is really paid through."""
+        """`database` unwatched; `payees`: whom each vendor is really paid through; `chain_read`: Purser could read
+        the chain, so what ran out unused may be free again."""
         self._books = RunStore(database)
         self._database = database
         self._record = record
         self._chain = chain
         self._payees = payees
+        self._chain_read = chain_read
         self._trails: dict[ObjectId, list[Observation]] = {}
         self._statuses: dict[ObjectId, str] = {}
 
@@ -97,11 +105,15 @@ class Oracle:
             _booked_as_it_moved(payments[key], moved)
         lies = {(each.vendor_id, each.fault) for each in self._record.faults}
         for key, payment in payments.items():
-            _must(payment.status in ("completed", "unresolved"), "payments end", (key, payment.status))
-            forged = (payment.vendor_id, FaultName.FORGED_RECEIPT) in lies  # nobody can tell without a chain
+            ends = ("completed", "unresolved", "failed") if self._chain_read else ("completed", "unresolved")
+            _must(payment.status in ends, "payments end", (key, payment.status))
+            lapsed = payment.status == "failed"
+            _must(not lapsed or key not in settled, "what moved is not given up", (key, payment.status))
+            # without a chain nobody can tell
+            forged = not self._chain_read and (payment.vendor_id, FaultName.FORGED_RECEIPT) in lies
             proven = payment.status != "completed" or key in settled or forged
             _must(proven, "only what moved is booked as paid", (key, payment.status))
-        booked = sum(each.amount for each in payments.values())
+        booked = sum(each.amount for each in payments.values() if each.status != "failed")
         _must(run.budget_spent == booked, "spent is what was paid or lost", (run.budget_spent, booked))
         costs = sum(job.actual_cost or 0 for job in jobs.values())
         _must(run.budget_spent == costs, "spent is what the jobs cost", (run.budget_spent, costs))
@@ -124,7 +136,8 @@ class Oracle:
         for sent in self._record.payments:
             if sent.key in jobs:
                 _must(sent.nonce == known.get(sent.key), "what is sent is stored before", (sent, known))
-                out[sent.key] = sent.value
+                lapsed = sent.key in payments and payments[sent.key].status == "failed"
+                out[sent.key] = 0 if lapsed and self._chain_read else sent.value
             else:
                 _must(await self._of_another_run(sent.key), "what is sent is for a job in the books", sent)
         bound = run.budget_spent + run.budget_reserved

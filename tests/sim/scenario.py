@@ -52,12 +52,14 @@ class Buyer:
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A seed, drawn. `period`: seconds between two rounds of a cron; `whims`: chance that a planner's word is not
-    the stub's; `wire_faults`: chance of a fault in a request's header; `skew`: most that a clock is wrong."""
+    the stub's; `wire_faults`: chance of a fault in a request's header; `skew`: most that a clock is wrong;
+    `chain_late`: by how many seconds the chain is read late, None where it cannot be read."""
 
     tickers: int
     buyers: tuple[Buyer, ...]
     vendors: tuple[Persona, ...]
     pinned: bool
+    chain_late: float | None
     faults: str
     wire_faults: float
     whims: float
@@ -87,6 +89,7 @@ def draw(seed: int) -> Scenario:
         buyers=tuple(_buyer(chance, calm=calm) for _ in range(chance.choice((1, 1, 1, 2)))),
         vendors=vendors,
         pinned=chance.random() < 0.7,
+        chain_late=chance.choice((None, None, 0.0, 3.0, 45.0)),
         faults="" if calm else _faults(chance),
         wire_faults=0.0 if calm else chance.choice((0.0, 0.0, 0.05, 0.25)),
         whims=0.0 if calm else chance.choice((0.0, 0.0, 0.0, 0.1, 0.5)),

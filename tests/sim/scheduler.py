@@ -1,10 +1,10 @@
 """Who takes the next step, and what becomes of it.
 
-Each crossing from a process to the world (store, vendor, planner) is parked twice: before its effect, and with the
-answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its fate. It goes on; it
-waits, while others go on; the effect fails, or happens and its answer is lost; the process dies there. What had
-left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, or a
-write in the server's queue.
+Each crossing from a process to the world (store, vendor, planner, wallet, chain) is parked twice: before its
+effect, and with the answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its
+fate. It goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies
+there. What had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the
+network, or a write in the server's queue.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from agent.errors import StoreUnavailable
 from tests.agent.killing import Killed
 from tests.sim.choices import Choices
 from tests.sim.loop import VirtualClock
+from x402.errors import ChainUnavailable, SigningFailed
 
 __all__ = ["Fate", "Kind", "PlannerDown", "Process", "Scheduler", "Stuck", "Temper"]
 
@@ -49,6 +50,8 @@ class Kind(StrEnum):
     WRITE = "write"
     WIRE = "wire"
     PLANNER = "planner"
+    WALLET = "wallet"
+    CHAIN = "chain"
 
 
 class Fate(StrEnum):
@@ -70,14 +73,25 @@ _BEFORE: Final = {
     Kind.WRITE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
     Kind.WIRE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.TWICE, Fate.DIE, Fate.DIE_LATE),
     Kind.PLANNER: (Fate.WAIT, Fate.FAIL, Fate.DIE),
+    Kind.WALLET: (Fate.WAIT, Fate.FAIL, Fate.DIE),
+    Kind.CHAIN: (Fate.WAIT, Fate.FAIL, Fate.DIE),
 }
 _AFTER: Final = {
     Kind.READ: (Fate.WAIT, Fate.DIE),
     Kind.WRITE: (Fate.WAIT, Fate.LOSE, Fate.DIE),
     Kind.WIRE: (Fate.WAIT, Fate.LOSE, Fate.TEAR, Fate.DIE),
     Kind.PLANNER: (Fate.WAIT, Fate.LOSE, Fate.DIE),
+    Kind.WALLET: (Fate.WAIT, Fate.LOSE, Fate.DIE),
+    Kind.CHAIN: (Fate.WAIT, Fate.DIE),
 }
-_RISK: Final = {Kind.READ: 0.6, Kind.WRITE: 1.0, Kind.WIRE: 4.0, Kind.PLANNER: 3.0}
+_RISK: Final = {
+    Kind.READ: 0.6,
+    Kind.WRITE: 1.0,
+    Kind.WIRE: 4.0,
+    Kind.PLANNER: 3.0,
+    Kind.WALLET: 3.0,
+    Kind.CHAIN: 3.0,
+}
 """Trouble is dealt out by what it can do harm to: there are ten reads and writes to each request."""
 
 _ADRIFT: Final = (Fate.WAIT,)
@@ -152,7 +166,8 @@ class Scheduler:
 
         Raises:
             Killed: the process is dead.
-            StoreUnavailable, httpx.TransportError, PlannerDown: it failed, or its answer was lost.
+            StoreUnavailable, httpx.TransportError, PlannerDown, SigningFailed, ChainUnavailable: it failed, or its
+            answer was lost.
         """
 
         def deliver() -> None:
@@ -289,6 +304,16 @@ class Scheduler:
             late.exception()  # nobody is there to hear it
 
 
+_ERRORS: Final[dict[Kind, Callable[[str], Exception]]] = {
+    Kind.READ: StoreUnavailable,
+    Kind.WRITE: StoreUnavailable,
+    Kind.PLANNER: PlannerDown,
+    Kind.WALLET: SigningFailed,
+    Kind.CHAIN: ChainUnavailable,
+}
+"""What a process is told where something is away, but for the wire, which has its own words for each case."""
+
+
 class _Torn(httpx.AsyncByteStream):
     """A body of which nothing comes after its headers."""
 
@@ -297,21 +322,20 @@ class _Torn(httpx.AsyncByteStream):
         yield b""
 
 
+_ELSEWHERE: Final = {"plan": Kind.PLANNER, "sign": Kind.WALLET, "chain": Kind.CHAIN}
+
+
 def kind_of(name: str) -> Kind:
     """Where a watched effect of this name goes to."""
     verb = name.partition(" ")[0]
-    if verb == "plan":
-        return Kind.PLANNER
+    if verb in _ELSEWHERE:
+        return _ELSEWHERE[verb]
     return Kind.WRITE if verb in _WRITES else Kind.READ
 
 
 def _refused(kind: Kind) -> Exception:
-    if kind is Kind.WIRE:
-        return httpx.ConnectError("no connection")
-    return PlannerDown("no connection") if kind is Kind.PLANNER else StoreUnavailable("no connection")
+    return httpx.ConnectError("no connection") if kind is Kind.WIRE else _ERRORS[kind]("no connection")
 
 
 def _lost(kind: Kind) -> Exception:
-    if kind is Kind.WIRE:
-        return httpx.ReadTimeout("no answer in time")
-    return PlannerDown("no answer in time") if kind is Kind.PLANNER else StoreUnavailable("no answer in time")
+    return httpx.ReadTimeout("no answer") if kind is Kind.WIRE else _ERRORS[kind]("no answer in time")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -45,11 +45,14 @@ class _Known:
     head: str
     cancel: bool
     untold: bool
+    ending: bool
     tolerance: Decimal
+    buys_no_more: bool = False
+    """It was ending, or its user had cancelled it, when its last tick began."""
     moved: int = 0
     """Settled at vendors, micro-dollars."""
-    out: int = 0
-    """The worth of all authorizations that ever arrived at a vendor, micro-dollars."""
+    out: tuple[_Cheque, ...] = ()
+    """All authorizations that ever arrived at a vendor."""
 
 
 @dataclass(slots=True)
@@ -61,25 +64,36 @@ class _Cheque:
     amount: int
     sha256: str
     header: str = field(repr=False)
+    valid_before: int = 0
+    settled: bool = False
 
 
 class Witness:
     """One world's. `Wrong` is raised by the call that saw it."""
 
     def __init__(
-        self, journal: Journal, chain: MemoryLedger, payees: Mapping[str, str | None], skew: timedelta
+        self,
+        journal: Journal,
+        chain: MemoryLedger,
+        payees: Mapping[str, str | None],
+        unix: Callable[[], float],
+        *,
+        skew: timedelta,
+        lapses: bool,
     ) -> None:
-        """`payees`: whom each vendor is pinned to, None where it is not; `skew`: most that two clocks differ."""
+        """`payees`: whom each vendor is pinned to, None where it is not; `unix`: the true time; `skew`: most that
+        two clocks differ; `lapses`: the chain can be read, so that what ran out unused may be freed."""
         self._journal = journal
         self._chain = chain
         self._payees = dict(payees)
+        self._unix = unix
         self._skew = skew
+        self._lapses = lapses
         self.runs: dict[str, _Known] = {}
         self.cheques: dict[str, _Cheque] = {}
         self.trails: dict[str, list[str]] = defaultdict(list)
         self._owners: dict[str, str] = {}
         self._nonces: dict[str, str] = {}
-        self._settled: set[str] = set()
         self._jobs: dict[tuple[str, str], int] = defaultdict(int)
         self._seen = [0, 0, 0, 0]
 
@@ -90,6 +104,8 @@ class Witness:
         _books_balance(document)
         if before is not None:
             after.moved, after.out = before.moved, before.out
+            claimed = after.tick != before.tick
+            after.buys_no_more = after.ending or after.cancel if claimed else before.buys_no_more
             self._follows(process, before, after, now)
         self.runs[key] = after
         for job, reservation in document["reservations"].items():
@@ -168,6 +184,8 @@ class Witness:
         _must((after.seq, after.head) == (seq, head), "the trail ends where the run says", (after.seq, seq))
 
     def _laid_down(self, run: str, job: str, signed: Mapping[str, Any]) -> None:
+        if self.runs[run].buys_no_more:
+            _must(job in self.cheques, "a run that is to end buys nothing more", job)
         sha = hashlib.sha256(signed["headerValue"].encode()).hexdigest()
         cheque = self.cheques.setdefault(
             job, _Cheque(run, signed["nonce"], signed["amount"], sha, signed["headerValue"])
@@ -186,7 +204,8 @@ class Witness:
         if first:
             left = sent.valid_before - sent.at
             _must(left <= _LONGEST + self._skew.total_seconds(), "no authorization is valid for long", left)
-            self.runs[cheque.run].out += sent.value
+            cheque.valid_before = sent.valid_before
+            self.runs[cheque.run].out += (cheque,)
             self._bound(cheque.run)
 
     def _moved(self, moved: Settled) -> None:
@@ -194,8 +213,8 @@ class Witness:
         if cheque is None:
             raise Wrong("only what is in the books moves", moved.key)
         run = self.runs[cheque.run]
-        _must(moved.key not in self._settled, "one settlement a purchase", moved.key)
-        self._settled.add(moved.key)
+        _must(not cheque.settled, "one settlement a purchase", moved.key)
+        cheque.settled = True
         _must((moved.nonce, moved.amount) == (cheque.nonce, cheque.amount), "what moves is what was signed", moved)
         most = with_tolerance(moved.quoted, run.tolerance)
         _must(moved.amount <= most, "no more than the quote is paid", (moved.amount, moved.quoted))
@@ -220,8 +239,13 @@ class Witness:
         run = self.runs[key]
         total, _, reserved, spent = run.books
         _must(run.moved <= reserved + spent, "what moved is bound", (run.moved, run.books))
-        _must(run.out <= reserved + spent, "whatever can be cashed is bound", (run.out, run.books))
+        out = sum(cheque.amount for cheque in run.out if self._can_be_cashed(cheque))
+        _must(out <= reserved + spent, "whatever can be cashed is bound", (out, run.books))
         _must(reserved + spent <= total, "no more than the budget is bound", run.books)
+
+    def _can_be_cashed(self, cheque: _Cheque) -> bool:
+        """It was, or it still can be. Without a chain nobody can know that one was not, so it counts for ever."""
+        return cheque.settled or not self._lapses or self._unix() < cheque.valid_before
 
 
 def _books_balance(document: Mapping[str, Any]) -> None:
@@ -247,6 +271,7 @@ def _known(document: Mapping[str, Any]) -> _Known:
         head=audit["hash"],
         cancel=document["cancelRequested"],
         untold=document["endedUntold"],
+        ending=document["ending"] is not None,
         tolerance=Decimal(document["constraints"]["priceTolerance"]),
     )
 

@@ -10,6 +10,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
@@ -26,6 +27,7 @@ from agent.models import Run
 from agent.runs import Order
 from agent.services import Services
 from agent.settings import MOCK_SECRET
+from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
@@ -37,9 +39,10 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.faults import FAULT_HEADER, parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
-from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner, watched_wallet
+from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner, Watcher, watched_wallet
 from tests.agent.stage import KEY, START, InProcess, registered
 from tests.sim.choices import Choices
+from tests.sim.ledger_chain import LateChain
 from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
@@ -48,6 +51,7 @@ from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
 from tests.sim.whims import WhimsicalPlanner
 from tests.sim.witness import Witness
 from vendors.client import VendorClient
+from x402.chain import ChainReader
 from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
 
@@ -84,7 +88,14 @@ class World:
         self._journal, self._chain = Journal(), MemoryLedger()
         self._database = EmbeddedDatabase()
         payees = {each.vendor_id: each.pay_to if scenario.pinned else None for each in scenario.vendors}
-        self._witness = Witness(self._journal, self._chain, payees, 2 * scenario.skew + timedelta(seconds=1))
+        self._witness = Witness(
+            self._journal,
+            self._chain,
+            payees,
+            self._clock.unix,
+            skew=2 * scenario.skew + timedelta(seconds=1),
+            lapses=scenario.chain_late is not None,
+        )
         self.scheduler = Scheduler(self._clock, choices, scenario.temper, scenario.steps, self._look)
         self._transport = InProcess(self._vendors())
         self._names, self._ids = count(1), count(1)
@@ -130,11 +141,11 @@ class World:
 
     async def _last_look(self) -> None:
         """Once all is done: what vendors cash late is cashed, and the books are held against the journal."""
-        async with httpx.AsyncClient(transport=self._transport, trust_env=False) as http:
-            await http.get("http://127.0.0.1/journal", headers={"authorization": f"Bearer {MOCK_SECRET}"})
+        await self._cash_what_is_due()
         self._witness.look()
         payees = {each.vendor_id: self._witness.payee(each.vendor_id) for each in self.scenario.vendors}
-        oracle = Oracle(self._database, self._journal, self._chain, payees)
+        chain_read = self.scenario.chain_late is not None
+        oracle = Oracle(self._database, self._journal, self._chain, payees, chain_read=chain_read)
         books = RunStore(self._database)
         if len(self._witness.runs) != len(self.scenario.buyers):
             raise Wrong("an order is one run", f"{len(self._witness.runs)} runs")
@@ -256,11 +267,25 @@ class World:
             ),
             runs=_CountingRuns(watched, self._met),
             vendors=VendorStore(watched),
+            allowances=AllowanceStore(watched),
             http=http,
             client=VendorClient(http, settings.vendor_secret),
             planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),
             wallet=self._notary.beside(watched_wallet(_wallet(), gate)),
+            chains=self._chains(gate),
         )
+
+    def _chains(self, gate: Watcher) -> dict[str, ChainReader]:
+        late = self.scenario.chain_late
+        if late is None:
+            return {}
+        chain = LateChain(self._journal, self._clock, late, self._cash_what_is_due, gate)
+        return {_vendor_settings().x402_network: chain}
+
+    async def _cash_what_is_due(self) -> None:
+        """Vendors that keep a payment to cash it late do so when they are asked for anything."""
+        async with httpx.AsyncClient(transport=self._transport, trust_env=False) as http:
+            await http.get("http://127.0.0.1/journal", headers={"authorization": f"Bearer {MOCK_SECRET}"})
 
     def _vendors(self) -> Callable[..., object]:
         ids = count(1)
@@ -327,9 +352,9 @@ class _Gate:
         self._process = process
 
     async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
-        """Cross to the store or to the planner."""
+        """Cross to the store, the planner, the wallet or the chain."""
         kind = kind_of(name)
-        if kind is Kind.PLANNER:
+        if kind not in (Kind.READ, Kind.WRITE):
             return await self._world.scheduler.cross(self._process, name, kind, effect)
         return await self._world.scheduler.cross(
             self._process, name, kind, lambda: self._world.stored(self._process, name, effect)
@@ -363,6 +388,12 @@ def _vendor_settings() -> VendorSettings:
 
 
 def _abandon(loop: VirtualLoop) -> None:
-    """Close a loop in which somebody may still wait for ever."""
+    """End whoever may still wait, after a failure for ever, and close the loop. Who does not end is left."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    with suppress(AssertionError):  # raised again by the witness, or because nobody can go on
+        if tasks:
+            loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.set_exception_handler(lambda *_: None)
     loop.close()
