@@ -57,10 +57,7 @@ def _number(value: object) -> float:
     """A JSON number as a finite float."""
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number")
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
+    number = float(value)  # integers of any length were refused before
     if not math.isfinite(number):
         raise ValueError("must be a finite number")
     return number
