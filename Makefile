@@ -3,12 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-peers/.installed
+PEERS_COINCURVE := .venv-peers-coincurve/.installed
 NODE_PEERS := tests/interop/node/node_modules/.package-lock.json
 ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim test-wire interop peers-lose-money test-chain lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test sim test-wire interop bench peers-lose-money test-chain lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -19,6 +20,7 @@ help:
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
+	@echo "make bench    Purser's x402 beside the official Python SDK, with and without coincurve; QUICK=1 for seconds"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
 	@echo "make lock     pin the newest allowed versions in requirements*.txt"
@@ -78,6 +80,10 @@ unit-newest:
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
 	PURSER_INTEROP=required $(BIN)/python -m pytest tests/interop
 
+# Needs an idle machine for its figures to mean anything. QUICK=1: whether it works, in seconds.
+bench: $(STAMP) $(PEERS) $(PEERS_COINCURVE)
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+
 # Two stories of a lost payment, with the official client and with Purser: docs/reliability.md.
 peers-lose-money: $(STAMP) $(PEERS)
 	@$(BIN)/python -m tests.peers.stories
@@ -87,6 +93,13 @@ $(PEERS): tests/peers/requirements.txt
 	$(PYTHON) -m venv --clear .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
 	@touch $(PEERS)
+
+# eth-account takes coincurve where it finds it; the same one that Purser has.
+$(PEERS_COINCURVE): tests/peers/requirements.txt requirements.txt
+	@echo "installing the official Python SDK and coincurve into .venv-peers-coincurve (once) ..."
+	$(PYTHON) -m venv --clear .venv-peers-coincurve
+	.venv-peers-coincurve/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt $$(grep '^coincurve==' requirements.txt)
+	@touch $(PEERS_COINCURVE)
 
 $(NODE_PEERS): tests/interop/node/package-lock.json
 	@echo "installing the official TypeScript SDK into tests/interop/node (once) ..."
@@ -124,4 +137,4 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
 
 clean:
-	rm -rf .venv .venv-newest .venv-peers .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache
+	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache

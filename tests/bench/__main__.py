@@ -1,0 +1,47 @@
+"""`python -m tests.bench [--quick]`: the table. It fails where a contestant fails, never on a figure."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from scripts.servers import ROOT
+from tests.bench.contest import Sizes, missing, run
+from tests.bench.table import lines
+
+FULL = Sizes(rounds=15, calls=60, requests=25, rush=256)
+QUICK = Sizes(rounds=1, calls=3, requests=3, rush=40)
+
+
+def main() -> int:
+    """Run it and print."""
+    parser = argparse.ArgumentParser(prog="tests.bench", description="Purser's x402 beside the official SDK's.")
+    parser.add_argument("--quick", action="store_true", help="few turns: whether it works, not how fast it is")
+    quick = parser.parse_args().quick
+    if absent := missing():
+        sys.stderr.write(f"not installed: {', '.join(absent)}; make bench installs it\n")
+        return 1
+    if quick:
+        sys.stdout.write("quick: these figures say nothing\n")
+    start = time.monotonic()
+    (ROOT / ".cache").mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=ROOT / ".cache") as directory:  # on the disk, where /tmp may be memory
+        figures = run(QUICK if quick else FULL, Path(directory), _told)
+    sys.stdout.write("\n".join(lines(figures)) + "\n")
+    cores, load = os.cpu_count(), os.getloadavg()[0]
+    sys.stdout.write(f"\n{time.monotonic() - start:.0f} s on {cores} cores, load {load:.1f} at the end\n")
+    return 0
+
+
+def _told(progress: str) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r{progress} ")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""The official SDK's worker: `[task, times, url]` per line of stdin, a list of seconds per line of stdout.
+
+Signing and verifying call the SDK's mechanism and codec directly; its client and facilitator, which choose among
+mechanisms and run hooks, come on top of that where a request is paid.
+"""
+
+import asyncio
+import json
+import sys
+from time import perf_counter
+
+from chainless import facilitator
+from eth_account import Account
+from x402.http.clients import x402HttpxClient
+from x402.http.utils import decode_payment_signature_header, encode_payment_signature_header
+from x402.mechanisms.evm import EthAccountSigner
+from x402.mechanisms.evm.exact import ExactEvmScheme
+from x402.mechanisms.evm.exact.register import register_exact_evm_client
+from x402.schemas import PaymentPayload, PaymentRequirements, ResourceInfo
+
+from x402 import x402Client
+
+IN_FLIGHT = 32
+
+ACCOUNT = EthAccountSigner(Account.from_key("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
+SCHEME = ExactEvmScheme(ACCOUNT)
+REQUIREMENTS = PaymentRequirements(
+    scheme="exact",
+    network="eip155:84532",
+    asset="0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+    amount="10000",
+    pay_to="0x209693Bc6afc0C5328bA36FaF03C514EF312287C",
+    max_timeout_seconds=300,
+    extra={"name": "USDC", "version": "2"},
+)
+RESOURCE = ResourceInfo(url="https://gpu.example/v1/rent")
+FACILITATOR = facilitator()
+HTTP = x402HttpxClient(register_exact_evm_client(x402Client(), ACCOUNT), timeout=60)
+
+
+async def timed(times, once):
+    seconds = []
+    for _ in range(times):
+        start = perf_counter()
+        await once()
+        seconds.append(perf_counter() - start)
+    return seconds
+
+
+async def signed():
+    payload = SCHEME.create_payment_payload(REQUIREMENTS)
+    message = PaymentPayload(x402_version=2, payload=payload, accepted=REQUIREMENTS, resource=RESOURCE)
+    return encode_payment_signature_header(message)
+
+
+async def sign(times, url):
+    return await timed(times, signed)
+
+
+async def verify(times, url):
+    header = await signed()
+
+    async def once():
+        verdict = await FACILITATOR.verify(decode_payment_signature_header(header), REQUIREMENTS)
+        if not verdict.is_valid:
+            raise RuntimeError(verdict.invalid_reason)
+
+    return await timed(times, once)
+
+
+async def paid(url):
+    answer = await HTTP.get(url)
+    answer.raise_for_status()
+    if "payment-response" not in answer.headers:
+        raise RuntimeError("the seller did not settle")
+
+
+async def plain(url):
+    (await HTTP.get(url)).raise_for_status()
+
+
+async def get(times, url):
+    return await timed(times, lambda: plain(url))
+
+
+async def pay(times, url):
+    return await timed(times, lambda: paid(url))
+
+
+async def rush(times, url):
+    gate = asyncio.Semaphore(IN_FLIGHT)
+
+    async def one():
+        async with gate:
+            await paid(url)
+
+    start = perf_counter()
+    await asyncio.gather(*(one() for _ in range(times)))
+    return [(perf_counter() - start) / times]
+
+
+TASKS = {"sign": sign, "verify": verify, "get": get, "pay": pay, "rush": rush}
+
+
+async def main():
+    for line in sys.stdin:
+        name, times, url = json.loads(line)
+        print(json.dumps(await TASKS[name](times, url)), flush=True)
+
+
+asyncio.run(main())

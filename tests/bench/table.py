@@ -1,0 +1,98 @@
+"""The one table: what, who, how many times as fast, the limit, the goal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Final
+
+from tests.bench.contest import OFFICIAL, OURS, WITH_COINCURVE, Figures
+
+__all__ = ["ROWS", "Row", "lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that is measured. `scale` turns its figures into `unit`; `most` says that more is better."""
+
+    key: str
+    what: str
+    unit: str
+    scale: float
+    goal: float
+    most: bool = False
+
+    @property
+    def better(self) -> Callable[[Sequence[float]], float]:
+        """The best of several figures."""
+        return max if self.most else min
+
+    def met(self, figure: float) -> bool:
+        """Whether a figure of Purser's reaches the goal."""
+        return figure * self.scale >= self.goal if self.most else figure * self.scale <= self.goal
+
+    def ratio(self, ours: float, theirs: float) -> float:
+        """How many times as good ours is."""
+        return ours / theirs if self.most else theirs / ours
+
+
+ROWS: Final = (
+    Row("sign", "sign an authorization and encode the header", "ms", 1e3, 0.05),
+    Row("verify", "decode and verify a payment, chain left out", "ms", 1e3, 0.10),
+    Row("pay", "paid GET on loopback, added to a plain one", "ms", 1e3, 1.5),
+    Row("rush", "paid requests per second, 32 in flight", "/s", 1, 300, most=True),
+    Row("start", "import until ready to pay", "ms", 1e3, 200),
+    Row("memory", "memory of that process", "MB", 1e-6, 45),
+)
+
+_HEAD: Final = (
+    "median (best round)",
+    OURS,
+    OFFICIAL,
+    "ratio",
+    WITH_COINCURVE,
+    "ratio",
+    "limit",
+    "of limit",
+    "goal",
+    "met",
+)
+
+
+def lines(figures: Figures) -> Iterator[str]:
+    """The table as Markdown, which people can read too."""
+    rows = [_HEAD, *(_cells(row, figures[row.key]) for row in ROWS)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for number, cells in enumerate(rows):
+        yield "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+        if number == 0:
+            yield "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+
+
+def _cells(row: Row, measured: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
+    ours = median(measured[OURS])
+    official, coincurve = median(measured[OFFICIAL]), median(measured[WITH_COINCURVE])
+    limit = median(measured["limit"]) if "limit" in measured else None
+    return (
+        row.what,
+        _shown(row, measured[OURS]),
+        _shown(row, measured[OFFICIAL]),
+        f"{row.ratio(ours, official):.1f}",
+        _shown(row, measured[WITH_COINCURVE]),
+        f"{row.ratio(ours, coincurve):.1f}",
+        "" if limit is None else _figure(limit * row.scale) + f" {row.unit}",
+        "" if limit is None else f"{ours / limit:.1f}",
+        f"{'>=' if row.most else '<='} {row.goal:g} {row.unit}",
+        "yes" if row.met(ours) else "no",
+    )
+
+
+def _shown(row: Row, figures: Sequence[float]) -> str:
+    middle, best = (_figure(figure * row.scale) for figure in (median(figures), row.better(figures)))
+    return f"{middle} ({best}) {row.unit}"
+
+
+def _figure(number: float) -> str:
+    """Three digits that count."""
+    return f"{number:.0f}" if number >= 100 else f"{number:#.3g}"
