@@ -99,7 +99,7 @@ def draw(seed: int) -> Scenario:
         period=chance.choice((30.0, 60.0, 150.0, 400.0)),
         skew=timedelta(seconds=chance.choice((0, 0, 2, 10))),
         temper=Temper(
-            trouble=0.0 if calm else chance.choice((0.01, 0.03, 0.06, 0.12, 0.2)),
+            trouble=0.0 if calm else chance.choice((0.02, 0.05, 0.1, 0.2)),
             fates=frozenset(fates),
             stickiness=chance.choice((0.0, 0.3, 0.7, 0.9)),
             pace=chance.choice((1, 10, 150)),

@@ -1,10 +1,10 @@
 """Who takes the next step, and what becomes of it.
 
 Each crossing from a process to the world (store, vendor, planner, wallet, chain) is parked twice: before its
-effect, and with the answer in hand. When nobody can go on by himself the scheduler picks one of the parked and its
-fate. It goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies
-there. What had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the
-network, or a write in the server's queue.
+effect, and with the answer in hand. When nobody can go on by himself, one of the parked is picked, and its fate: it
+goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies. What
+had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, or
+a write in the server's queue.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ _RISK: Final = {
     Kind.WALLET: 3.0,
     Kind.CHAIN: 3.0,
 }
-"""Trouble is dealt out by what it can do harm to: there are ten reads and writes to each request."""
+"""Trouble is dealt out by the harm that it can do: there are ten reads and writes to each request. A run's own
+document, where everything is decided, meets twice that of other writes."""
 
 _ADRIFT: Final = (Fate.WAIT,)
 
@@ -240,7 +241,8 @@ class Scheduler:
         else:
             possible = (_BEFORE if parked.stage == "before" else _AFTER)[parked.kind]
         possible = tuple(each for each in possible if each in self._temper.fates)
-        trouble = min(0.5, self._temper.trouble * _RISK[parked.kind])
+        risk = 2.0 if parked.name == "update runs" else _RISK[parked.kind]
+        trouble = min(0.5, self._temper.trouble * risk)
         if not possible or not self._choices.happens(trouble):
             return Fate.GO
         return self._choices.pick(possible)

@@ -36,7 +36,7 @@ from agent.tick import tick
 from agent.wallet import Wallet
 from agent.world import World as Seam
 from gpu_vendor_mock.app import create_app
-from gpu_vendor_mock.faults import FAULT_HEADER, parse_faults
+from gpu_vendor_mock.faults import FAULT_HEADER, FaultName, parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
 from tests.agent.killing import Killed, WatchedDatabase, WatchedPlanner, Watcher, watched_wallet
@@ -284,6 +284,8 @@ class World:
 
     async def _cash_what_is_due(self) -> None:
         """Vendors that keep a payment to cash it late do so when they are asked for anything."""
+        if not any(fired.fault == FaultName.CASH_LATE for fired in self._journal.faults):
+            return
         async with httpx.AsyncClient(transport=self._transport, trust_env=False) as http:
             await http.get("http://127.0.0.1/journal", headers={"authorization": f"Bearer {MOCK_SECRET}"})
 
