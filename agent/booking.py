@@ -53,8 +53,11 @@ def reserved(run: Run, job: Job, reservation: Reservation, now: datetime) -> Run
     return _note(ledger.reserve(run, job, reservation), now, "reserved", job, reservation.amount)
 
 
-def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime) -> Run:
-    """A signed authorization is laid down, to be sent once this is stored. Raises `LedgerRefused`."""
+def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime, policy: dict[str, Json]) -> Run:
+    """A signed authorization is laid down, to be sent once this is stored. Raises `LedgerRefused`.
+
+    `policy` is what it was held against, for the trail.
+    """
     terms: dict[str, Json] = {
         "payer": signed.payer,
         "payTo": signed.pay_to,
@@ -63,6 +66,7 @@ def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime
         "currency": signed.currency,
         "nonce": signed.nonce,
         "validBefore": signed.valid_before,
+        "policy": policy,
     }
     after = ledger.authorize(run, job_id, signed)
     return _note(after, now, "authorized", run.jobs[job_id], signed.amount, terms)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
@@ -13,12 +13,14 @@ from agent.ending import close
 from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
+from agent.limits import free_at
 from agent.models import Ending, Job, Json, Run
-from agent.money import usd_text
+from agent.money import at_rate, usd_text
 from agent.planner import Plan
-from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, check
+from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, beyond, check
 from agent.purchase import RESEND_SECONDS, buy
 from agent.services import Services
+from agent.spending import Standing, short, survey
 from agent.step import Step
 from vendors.models import Vendor
 
@@ -34,7 +36,13 @@ BUYING_SECONDS: Final = 4.0
 """With less than this left nothing is bought; the next tick plans again."""
 
 
-def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job], now: datetime) -> PlanContext:
+def plan_context(
+    run: Run,
+    vendors: Sequence[Vendor],
+    jobs: Sequence[Job],
+    now: datetime,
+    standings: Mapping[str, Standing],
+) -> PlanContext:
     """All that a planner may know, and nothing else: no ids of other runs, no secrets, no addresses."""
     failures = [job.vendor_id for job in jobs if job.failure and job.failure.code not in NOBODYS_FAULT]
     return PlanContext(
@@ -52,6 +60,8 @@ def plan_context(run: Run, vendors: Sequence[Vendor], jobs: Sequence[Job], now: 
                 failed=vendor.record.failed,
                 supported_gpu_types=vendor.supported_gpu_types,
                 failures_in_run=failures.count(vendor.vendor_id),
+                barred=standings[vendor.vendor_id].barred,
+                room=standings[vendor.vendor_id].room,
             )
             for vendor in vendors
         ),
@@ -73,7 +83,8 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     """Ask the planner what to do next, and do it."""
     desk.set(phase="planning")
     vendors = await services.vendors.list()
-    context = plan_context(desk.draft, vendors, await services.runs.jobs(desk.draft), services.world.now())
+    standings, jobs = await survey(services, vendors), await services.runs.jobs(desk.draft)
+    context = plan_context(desk.draft, vendors, jobs, services.world.now(), standings)
     share = deadline.remaining() * PLAN_SHARE
     poll = services.settings.poll_seconds
     try:
@@ -93,7 +104,41 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
         return _wait(desk, services, "Waiting", action, plan.action.seconds)
     if deadline.remaining() < BUYING_SECONDS:
         return _wait(desk, services, "Planned too late to buy; the next tick plans again", action, poll)
-    return await _start(desk, services, plan.action, vendors, action, deadline)
+    vendor = next(each for each in vendors if each.vendor_id == plan.action.vendorId)
+    if beyond(plan.action, context) and (step := await _limited(desk, services, plan.action, vendor, action)):
+        return step
+    return await _start(desk, services, plan.action, vendor, action, deadline)
+
+
+async def _limited(
+    desk: LeasedRun, services: Services, start: StartJob, vendor: Vendor, action: dict[str, object]
+) -> Step | None:
+    """Limits over many runs leave too little for the plan: wait for what becomes free in time, or end the run.
+
+    None: there is room by now.
+    """
+    cost, now = at_rate(vendor.base_price_per_hour, start.maxHours), services.world.now()
+    found = await short(services, vendor.vendor_id, cost)
+    if not found:
+        return None
+    until, deadline = free_at(found, now), desk.draft.constraints.deadline
+    in_vain = until is None or (deadline is not None and until >= deadline)
+    why = f"no job at {vendor.vendor_id} can be paid for now: {'; '.join(map(str, found))}"
+    about: list[Json] = [
+        {
+            "limit": each.name,
+            "limitUsd": usd_text(each.limit),
+            "askedUsd": usd_text(each.asked),
+            "leftUsd": usd_text(each.left),
+        }
+        for each in found
+    ]
+    again = None if until is None else until.isoformat()
+    desk.note("limit_reached", why, {"vendorId": vendor.vendor_id, "limits": about, "freeAt": again})
+    if until is None or in_vain:
+        desk.set(ending=Ending(status="failed", code="limit_reached", message=why))
+        return replace(close(desk, now, now + timedelta(seconds=services.settings.poll_seconds)), action=action)
+    return _wait(desk, services, "Waiting: a limit is reached", action, (until - now).total_seconds())
 
 
 def _wait(
@@ -115,11 +160,10 @@ async def _start(
     desk: LeasedRun,
     services: Services,
     start: StartJob,
-    vendors: Sequence[Vendor],
+    vendor: Vendor,
     action: dict[str, object],
     deadline: Deadline,
 ) -> Step:
-    vendor = next(each for each in vendors if each.vendor_id == start.vendorId)
     desk.set(idle_waits=0, wait_until=None)
     job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()

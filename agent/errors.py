@@ -9,6 +9,7 @@ PurserError
 ├── IdempotencyConflict  the same Idempotency-Key with another body
 ├── VendorExists         the vendor id is taken
 ├── VendorNotFound       no vendor with that id
+├── LimitReached         a limit over many runs leaves too little for a payment
 ├── WalletShort          the wallet holds less than it would have to promise
 └── StoreUnavailable     the database did not answer; the write may or may not have happened
 """
@@ -20,6 +21,7 @@ __all__ = [
     "IdempotencyConflict",
     "LeaseLost",
     "LedgerRefused",
+    "LimitReached",
     "PurserError",
     "RunBusy",
     "RunNotFound",
@@ -84,6 +86,10 @@ class VendorNotFound(PurserError):
 
     def __init__(self, vendor_id: str) -> None:
         super().__init__(f"there is no vendor {vendor_id}; GET /api/vendors lists them")
+
+
+class LimitReached(PurserError):
+    """A limit over many runs leaves too little. Nothing was signed; the message names it and what is left."""
 
 
 class WalletShort(PurserError):

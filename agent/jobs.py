@@ -20,7 +20,7 @@ LOG_LINES_PER_TICK: Final = 100
 MAX_MESSAGE: Final = 1_000
 """Characters of why a job failed: a vendor's refusal of many offers has a reason for each."""
 
-NOBODYS_FAULT: Final = frozenset({"abandoned", "order_lapsed", "run_ended"})
+NOBODYS_FAULT: Final = frozenset({"abandoned", "limit_reached", "order_lapsed", "run_ended"})
 """Codes of failures that say nothing about the vendor: a planner may go to it again."""
 
 

@@ -19,11 +19,12 @@ from datetime import UTC, datetime
 
 from agent.errors import LedgerRefused
 from agent.lifecycle import ENDED_JOB, PAYMENT, move
-from agent.models import Job, Payment, Reservation, Run, SignedAuthorization
+from agent.models import Closing, Job, Payment, Reservation, Run, SignedAuthorization
 
 __all__ = [
     "authorize",
     "check",
+    "count_in",
     "hold",
     "lapse",
     "leave_unclear",
@@ -83,6 +84,11 @@ def authorize(run: Run, job_id: str, signed: SignedAuthorization) -> Run:
         raise LedgerRefused(f"an authorization of {signed.amount} exceeds the reserved {reservation.amount}")
     after = _put_reservation(run, job_id, reservation.model_copy(update={"authorization": signed}))
     return _put_payment(after, _payment(run, job_id, signed))
+
+
+def count_in(run: Run, job_id: str, scopes: tuple[str, ...]) -> Run:
+    """Note the sums over many runs in which this purchase is about to count. No money moves."""
+    return _put_reservation(run, job_id, _reservation(run, job_id).model_copy(update={"scopes": scopes}))
 
 
 def hold(run: Run, job_id: str, why: str) -> Run:
@@ -185,7 +191,8 @@ def _put_reservation(run: Run, job_id: str, reservation: Reservation) -> Run:
 
 
 def _close(run: Run, job_id: str, *, spent: int) -> Run:
-    amount = _reservation(run, job_id).amount
+    reservation = _reservation(run, job_id)
+    amount = reservation.amount
     after = run.model_copy(
         update={
             "budget_reserved": run.budget_reserved - amount,
@@ -194,7 +201,12 @@ def _close(run: Run, job_id: str, *, spent: int) -> Run:
             "reservations": {key: each for key, each in run.reservations.items() if key != job_id},
         }
     )
-    return put_job(after, run.jobs[job_id].model_copy(update={"actual_cost": spent}))
+    job = run.jobs[job_id]
+    if reservation.scopes:
+        closing = Closing(job_id=job.id, scopes=reservation.scopes, amount=amount, spent=spent)
+        outbox = after.outbox.model_copy(update={"closings": (*after.outbox.closings, closing)})
+        after = after.model_copy(update={"outbox": outbox})
+    return put_job(after, job.model_copy(update={"actual_cost": spent}))
 
 
 def _payment(run: Run, job_id: str, signed: SignedAuthorization) -> Payment:

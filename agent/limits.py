@@ -22,6 +22,7 @@ from vendors.models import Vendor
 
 __all__ = [
     "LOOK_AGAIN",
+    "POLICY_VERSION",
     "Allowance",
     "FirstSeen",
     "Limits",
@@ -39,6 +40,9 @@ __all__ = [
 
 FirstSeen = Literal["pin", "refuse"]
 """What is done with a vendor that has no payee yet: trust the first one it names, or never pay it."""
+
+POLICY_VERSION: Final = "1"
+"""Recorded with each authorization. A change to what is checked before one is signed raises it."""
 
 LOOK_AGAIN: Final = timedelta(minutes=15)
 """Until what others have set aside is spent or free again: an authorization lives no longer."""

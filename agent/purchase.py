@@ -9,6 +9,7 @@ writes its intent with a commit of the run before its effect, so a process may d
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -17,12 +18,14 @@ from bson import ObjectId
 
 from agent import booking, ledger
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError, WalletShort
+from agent.errors import ConfigurationError, LimitReached, WalletShort
 from agent.jobs import fail
 from agent.leased import LeasedRun
+from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
 from agent.models import Ending, Job, JobParams, Json, Reservation, Run
 from agent.money import at_rate, usd_text, with_tolerance
 from agent.services import Services
+from agent.spending import scopes_of, survey, take, uncounted
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, check_balance, look
 from vendors.answers import Call
@@ -70,15 +73,17 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
     desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", _quoted(job, quote))
-    if why := refusal(desk.draft, job, quote):
+    room = (await survey(services, [vendor]))[vendor.vendor_id].room
+    if why := refusal(desk.draft, job, quote, room):
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
-    now = services.world.now()
+    now, most = services.world.now(), _most(desk.draft, job, quote)
     reservation = Reservation(
-        amount=_most(desk.draft, job, quote),
+        amount=most if room is None else min(most, room),
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
         created_at=now,
+        scopes=tuple(scope.key for scope in scopes_of(services, vendor.vendor_id, now)),
     )
     job = job.model_copy(update={"expected_cost": quote.price})
     desk.draft = booking.reserved(desk.draft, job, reservation, now)
@@ -123,7 +128,11 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
     except InvalidVendor:
         vendor = None
     if vendor is None:
-        _vendor_gone(desk, services, job_id)
+        why = "the vendor is not in the registry any more, or must not be used as it stands there"
+        _ask_no_more(desk, services, job_id, "vendor_removed", why)
+        return
+    if refused := barred(services.settings.limits, vendor):
+        _ask_no_more(desk, services, job_id, "vendor_barred", refused)
         return
     signed = reservation.authorization
     header = PaymentHeader(signed.header_name, signed.header_value) if signed else None
@@ -137,7 +146,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, InvalidVendor, X402Error, ConfigurationError, WalletShort) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, WalletShort) as exc:
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
@@ -151,11 +160,13 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
 async def _authorize(
     desk: LeasedRun, services: Services, vendor: Vendor, job_id: str, challenge: Challenge
 ) -> PaymentHeader:
-    """Answer a 402: check the offer, sign it, store the authorization, and only then hand it out."""
-    reservation = desk.draft.reservations[job_id]
+    """Answer a 402: check the offer, count it, sign it, store the authorization, and only then hand it out."""
+    reservation, limits = desk.draft.reservations[job_id], services.settings.limits
     policy = Policy(
-        max_amount=reservation.amount,
+        max_amount=allowed(limits, reservation.amount),
         networks=services.settings.networks,
+        assets=limits.assets,
+        payees=limits.payees,
         payee=vendor.pay_to,
         max_validity_seconds=MAX_VALIDITY,
         origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
@@ -169,9 +180,14 @@ async def _authorize(
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
     await check_balance(services, desk.draft, job_id, offer)
+    wanted = scopes_of(services, vendor.vendor_id, reservation.created_at)
+    if keys := uncounted(reservation, wanted):  # limits that were set after the money was set aside
+        desk.draft = ledger.count_in(desk.draft, job_id, keys)
+        await desk.commit()
+    await take(services, desk.draft, job_id, wanted)
     now = services.world.now()
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
-    desk.draft = booking.authorized(desk.draft, job_id, signed, now)
+    desk.draft = booking.authorized(desk.draft, job_id, signed, now, _checked(policy, limits, wanted))
     await desk.commit()
     return PaymentHeader(signed.header_name, signed.header_value)
 
@@ -198,14 +214,13 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         desk.set(ending=Ending(status="failed", code="insufficient_funds", message=str(exc)))
 
 
-def _vendor_gone(desk: LeasedRun, services: Services, job_id: str) -> None:
-    """The vendor was removed from the registry, or spoiled there, meanwhile: nothing more is sent to it."""
-    why = "the vendor is not in the registry any more, or must not be used as it stands there"
+def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, why: str) -> None:
+    """The vendor was removed from the registry, or spoiled or barred, meanwhile: nothing more is sent to it."""
     if desk.draft.reservations[job_id].authorization is not None:
         desk.draft = ledger.hold(desk.draft, job_id, why)
         return
     now = services.world.now()
-    desk.draft = booking.given_up(desk.draft, job_id, "vendor_removed", why, now, vendor_fault=False)
+    desk.draft = booking.given_up(desk.draft, job_id, code, why, now, vendor_fault=False)
 
 
 def _most(run: Run, job: Job, quote: Quote) -> int:
@@ -221,8 +236,11 @@ def _most(run: Run, job: Job, quote: Quote) -> int:
     return min(limits)
 
 
-def refusal(run: Run, job: Job, quote: Quote) -> str | None:
-    """Why this quote must not be taken, or None. The planner saw the list price; the quote may not exceed it."""
+def refusal(run: Run, job: Job, quote: Quote, room: int | None = None) -> str | None:
+    """Why this quote must not be taken, or None. The planner saw the list price; the quote may not exceed it.
+
+    `room` is what limits over many runs leave, in micro-dollars; None: there are none.
+    """
     constraints, asked = run.constraints, f"the quote of {usd_text(quote.price)} USD is above"
     listed = with_tolerance(job.expected_cost, constraints.price_tolerance)
     if quote.price > listed:
@@ -233,6 +251,8 @@ def refusal(run: Run, job: Job, quote: Quote) -> str | None:
             return f"{asked} maxPricePerHour, {usd_text(most)} USD"
     if quote.price > run.budget_remaining:
         return f"{asked} the remaining {usd_text(run.budget_remaining)} USD"
+    if room is not None and quote.price > room:
+        return f"{asked} what limits leave for it now, {usd_text(room)} USD"
     return None
 
 
@@ -288,9 +308,19 @@ def _quoted(job: Job, quote: Quote) -> dict[str, Json]:
     }
 
 
+def _checked(policy: Policy, limits: Limits, wanted: Sequence[Scope]) -> dict[str, Json]:
+    """What an offer was held against, for the trail."""
+    bounds: dict[str, Json] = {scope.name: usd_text(scope.limit) for scope in wanted}
+    if limits.per_payment is not None:
+        bounds["MAX_PER_PAYMENT"] = usd_text(limits.per_payment)
+    return {"version": POLICY_VERSION, "mostUsd": usd_text(policy.max_amount), "limitsUsd": bounds}
+
+
 def _code(exc: Exception) -> str:
     if isinstance(exc, PolicyRefused):
         return "offer_refused"
+    if isinstance(exc, LimitReached):
+        return "limit_reached"
     if isinstance(exc, WalletShort):
         return "insufficient_funds"
     if isinstance(exc, VendorUnavailable):

@@ -9,6 +9,7 @@ import httpx
 
 from agent.planner import Planner
 from agent.settings import Settings
+from agent.store.allowances import AllowanceStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
@@ -30,6 +31,7 @@ class Services:
     world: World
     runs: RunStore
     vendors: VendorStore
+    allowances: AllowanceStore
     http: httpx.AsyncClient
     client: VendorClient
     planner: Planner

@@ -10,13 +10,15 @@ import os
 import re
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
+from agent.limits import FirstSeen, Limits
+from agent.money import parse_usd
 from x402.chain_urls import parse_urls
 from x402.codec import is_address
 from x402.networks import Asset, chain_id, parse_assets
@@ -32,6 +34,10 @@ MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' publi
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _NONCE_SECRET: Final = 32
 _PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
+_HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
+
+_Usd = Annotated[int, BeforeValidator(parse_usd)]
+"""Given in dollars, kept in micro-dollars."""
 
 
 class Settings(BaseSettings):
@@ -70,6 +76,14 @@ class Settings(BaseSettings):
     x402_assets: str = "[]"
     x402_rpc_urls: SecretStr | None = None
     x402_confirmations: int = Field(12, ge=1, le=64)
+    max_per_payment: _Usd | None = None
+    max_per_vendor_per_day: _Usd | None = None
+    max_per_day: _Usd | None = None
+    max_per_wallet: _Usd | None = None
+    allowed_assets: str | None = None
+    allowed_payees: str | None = None
+    allowed_hosts: str | None = None
+    first_seen_payee: FirstSeen = "pin"
     gpu_vendor_secret: SecretStr | None = None
     api_token: SecretStr | None = None
     cron_secret: SecretStr | None = None
@@ -94,6 +108,20 @@ class Settings(BaseSettings):
     @classmethod
     def _are_assets(cls, value: str) -> str:
         parse_assets(value)
+        return value
+
+    @field_validator("allowed_assets", "allowed_payees")
+    @classmethod
+    def _are_addresses(cls, value: str | None) -> str | None:
+        if not all(map(is_address, _listed(value) or ())):
+            raise ValueError("must be addresses, 0x and 40 hex digits each, with commas between")
+        return value
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_hosts(cls, value: str | None) -> str | None:
+        if not all(map(_HOST.fullmatch, _listed(value) or ())):
+            raise ValueError("must be host names, each with :port or without, with commas between")
         return value
 
     @field_validator("x402_rpc_urls")
@@ -141,6 +169,20 @@ class Settings(BaseSettings):
     def networks(self) -> frozenset[str]:
         """CAIP-2 ids of the networks on which money may be spent."""
         return frozenset(name.strip() for name in self.x402_networks.split(",") if name.strip())
+
+    @property
+    def limits(self) -> Limits:
+        """What may be spent beyond the budget of each run, and on whom."""
+        return Limits(
+            per_payment=self.max_per_payment,
+            per_vendor_per_day=self.max_per_vendor_per_day,
+            per_day=self.max_per_day,
+            per_wallet=self.max_per_wallet,
+            assets=_listed(self.allowed_assets),
+            payees=_listed(self.allowed_payees),
+            hosts=_listed(self.allowed_hosts),
+            first_seen=self.first_seen_payee,
+        )
 
     @property
     def assets(self) -> tuple[Asset, ...]:
@@ -247,6 +289,11 @@ def load_settings() -> Settings:
             for e in exc.errors(include_input=False)
         )
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
+
+
+def _listed(value: str | None) -> frozenset[str] | None:
+    """What stands between the commas, in lower case; None where nothing is set."""
+    return None if value is None else frozenset(each.strip().lower() for each in value.split(",") if each.strip())
 
 
 def _plain(message: str) -> str:

@@ -101,6 +101,8 @@ async def _tell(services: Services, run: Run) -> None:
     await services.runs.tell(run)
     for outcome in run.outbox.outcomes:
         await services.vendors.learn(outcome)
+    for closing in run.outbox.closings:
+        await services.allowances.close(closing)
 
 
 async def _tell_all(services: Services, run: Run) -> None:

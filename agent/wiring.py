@@ -10,6 +10,7 @@ from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.services import Services
 from agent.settings import Settings
+from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
@@ -35,6 +36,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         world=world,
         runs=RunStore(database),
         vendors=VendorStore(database),
+        allowances=AllowanceStore(database),
         http=http,
         client=VendorClient(http, settings.vendor_secret),
         planner=_planner(settings),

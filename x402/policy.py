@@ -28,6 +28,8 @@ class Policy:
     Attributes:
         max_amount: the most that may be paid, in atomic units (millionths of a dollar).
         networks: CAIP-2 ids that may be paid on.
+        assets: addresses of the only tokens that may be paid with; None allows every token that is known.
+        payees: the only addresses that may be paid at all; None allows any.
         payee: the only address that may be paid; None leaves the choice to the seller, and the pinning to the
             caller.
         max_validity_seconds: longest life of an authorization. Longer ones are not refused but shortened.
@@ -37,6 +39,8 @@ class Policy:
 
     max_amount: int
     networks: frozenset[str]
+    assets: frozenset[str] | None = None
+    payees: frozenset[str] | None = None
     payee: str | None = None
     max_validity_seconds: int = _DEFAULT_VALIDITY
     origin: str | None = None
@@ -48,6 +52,8 @@ class Policy:
             raise ValueError("networks must be eip155 ids, and at least one")
         if self.payee is not None and not is_address(self.payee):
             raise ValueError("payee is not an address")
+        if not all(map(is_address, (*(self.assets or ()), *(self.payees or ())))):
+            raise ValueError("assets and payees must be addresses")
         if self.max_validity_seconds < _SHORTEST_VALIDITY:
             raise ValueError(f"max_validity_seconds must be at least {_SHORTEST_VALIDITY}")
         if self.origin is not None and _place(self.origin) is None:
@@ -121,6 +127,10 @@ def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str |
 def _outside(offer: Offer, policy: Policy) -> str | None:
     if offer.network not in policy.networks:
         return f"network {offer.network} is not allowed"
+    if not _among(offer.asset, policy.assets):
+        return f"asset {offer.asset} is not allowed"
+    if not _among(offer.pay_to, policy.payees):
+        return f"payee {offer.pay_to} is not allowed"
     if policy.payee is not None and offer.pay_to.lower() != policy.payee.lower():
         return f"payee {offer.pay_to} is not the expected {policy.payee}"
     if offer.amount <= 0:
@@ -128,6 +138,10 @@ def _outside(offer: Offer, policy: Policy) -> str | None:
     if offer.amount > policy.max_amount:
         return f"amount {offer.amount} is above the limit of {policy.max_amount}"
     return None
+
+
+def _among(address: str, allowed: frozenset[str] | None) -> bool:
+    return allowed is None or address.lower() in map(str.lower, allowed)
 
 
 def _place(url: str) -> tuple[str, int | None, str] | None:

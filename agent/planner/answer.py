@@ -10,7 +10,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, check
+from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
 from vendors.text import clean
 from x402.codec import load_json
 
@@ -90,7 +90,7 @@ def read_action(answer: Answer, context: PlanContext) -> StartJob | Wait | Abort
         raise NotUsable(_problems(exc)) from None
     except ValueError:
         raise NotUsable(["the answer is not exactly one valid JSON object"]) from None
-    if problems := check(action, context):
+    if problems := [*check(action, context), *beyond(action, context)]:
         raise NotUsable(problems)
     return action
 

@@ -30,6 +30,7 @@ __all__ = [
     "StartJob",
     "VendorView",
     "Wait",
+    "beyond",
     "check",
     "obstacles",
     "under_way",
@@ -47,7 +48,11 @@ MAX_REASON: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class VendorView:
-    """A vendor as a planner sees it. `completed` and `failed` count all runs, `failures_in_run` this one."""
+    """A vendor as a planner sees it. `completed` and `failed` count all runs, `failures_in_run` this one.
+
+    `barred` is why it is not dealt with whatever the user wants, `room` the most that a job there may cost now
+    under limits that span runs; None is no such thing.
+    """
 
     vendor_id: str
     name: str
@@ -57,6 +62,8 @@ class VendorView:
     failed: int
     supported_gpu_types: tuple[str, ...]
     failures_in_run: int
+    barred: str | None = None
+    room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +165,7 @@ def check(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
 def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
     """Why the user's constraints rule this vendor out, whatever the hours; empty if they do not."""
     allowed = context.constraints
-    found = []
+    found = [] if vendor.barred is None else [vendor.barred]
     if allowed.vendor_ids is not None and vendor.vendor_id not in allowed.vendor_ids:
         found.append(f"{vendor.vendor_id} is not among the vendors that the user allows")
     if allowed.gpu_type is not None and allowed.gpu_type not in vendor.supported_gpu_types:
@@ -169,6 +176,22 @@ def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
             f"{vendor.vendor_id} asks {usd_text(price)} USD per hour, the user allows {usd_text(most)} USD"
         )
     return found
+
+
+def beyond(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
+    """What of this action limits over many runs do not allow now; another time they may."""
+    if not isinstance(action, StartJob):
+        return []
+    vendor = next((each for each in context.vendors if each.vendor_id == action.vendorId), None)
+    if vendor is None or vendor.room is None:
+        return []
+    cost = at_rate(vendor.base_price_per_hour, action.maxHours)
+    if cost <= vendor.room:
+        return []
+    return [
+        f"{vendor.vendor_id} costs {usd_text(cost)} USD for {action.maxHours:g} h, "
+        f"limits leave {usd_text(vendor.room)} USD for it now"
+    ]
 
 
 def under_way(context: PlanContext) -> JobView | None:

@@ -18,7 +18,7 @@ from vendors.text import clean
 
 __all__ = ["PROMPT_VERSION", "SYSTEM", "Refused", "question", "schema"]
 
-PROMPT_VERSION: Final = "1"
+PROMPT_VERSION: Final = "2"
 """Recorded with each plan. A change to the words below or to the fields of the data raises it."""
 
 SYSTEM: Final = f"""\
@@ -36,7 +36,7 @@ Answer with exactly one JSON object, no other text, in one of these forms:
 Rules:
 - vendorId is one of data.vendors. A vendor with anything in notAllowed cannot be chosen.
 - pricePerHour times maxHours must not exceed budgetRemaining. maxHours must not exceed constraints.maxHours, nor \
-the hours until constraints.deadline.
+the hours until constraints.deadline. Where a vendor has mostNow, pricePerHour times maxHours must not exceed that.
 - Prefer vendors with fewer failuresInRun, then the lowest price in relation to reliability. Buy no more hours \
 than the goal needs; where you cannot tell, one.
 - wait only if waiting can change something: idleWaits counts the waits in a row that changed nothing.
@@ -127,6 +127,7 @@ def _vendor(vendor: VendorView, context: PlanContext) -> dict[str, object]:
         "failuresInRun": vendor.failures_in_run,
         "gpuTypes": vendor.supported_gpu_types[:_MAX_GPU_TYPES],
         "notAllowed": obstacles(vendor, context),
+        **({} if vendor.room is None else {"mostNow": usd_text(vendor.room)}),
     }
 
 

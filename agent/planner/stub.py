@@ -49,7 +49,8 @@ class StubPlanner:
 
 def decide(context: PlanContext) -> StartJob | Wait | Abort:
     """Start at the vendor with the fewest failures in this run; among those at the lowest expected cost, which is
-    the price over the reliability; among those at the first by id. Abort, saying exactly why, if none can be had.
+    the price over the reliability; among those at the first by id. Vendors for which limits leave enough come
+    before all others, for which a run may have to wait. Abort, saying exactly why, if none can be had.
     """
     if busy := under_way(context):
         return Wait(reason=f"a job at {busy.vendor_id} is {busy.status}")
@@ -60,7 +61,8 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
     affordable = [vendor for vendor in eligible if _cost(vendor, hours) <= context.budget_remaining]
     if not affordable:
         return Abort(reason=clean(_why_not(context, eligible, hours), MAX_REASON))
-    best = min(affordable, key=lambda vendor: _rank(vendor, hours))
+    now = [vendor for vendor in affordable if vendor.room is None or _cost(vendor, hours) <= vendor.room]
+    best = min(now or affordable, key=lambda vendor: _rank(vendor, hours))
     return StartJob(vendorId=best.vendor_id, maxHours=hours, reason=clean(_why(context, best, hours), MAX_REASON))
 
 

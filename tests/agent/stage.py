@@ -23,6 +23,7 @@ from agent.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.services import Services
 from agent.settings import Settings
+from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
@@ -190,6 +191,7 @@ async def a_stage(
         world=world,
         runs=RunStore(watched),
         vendors=VendorStore(watched),
+        allowances=AllowanceStore(watched),
         http=http,
         client=VendorClient(http, our_settings.vendor_secret),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),

@@ -1,0 +1,113 @@
+"""Counting purchases against limits that span runs: the store decides, whoever else is buying.
+
+    reserve (the run names the sums) -> take from each -> sign -> ... -> close (the outbox carries it)
+
+Each step may be repeated and the process may die between any two. What is taken for a job is given back when its
+reservation closes, whatever became of it; the day is that of the reservation. A worker that slept through its
+lease may take for a purchase that is over by then: such an entry belongs to no reservation any more, counts too
+much and never too little, and is swept away when a limit is short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from bson import ObjectId
+
+from agent.errors import LimitReached, RunNotFound
+from agent.limits import Scope, Shortage, barred, room, scopes, shortages
+from agent.models import Closing, Reservation, Run
+from agent.services import Services
+from vendors.models import Vendor
+
+__all__ = ["Standing", "scopes_of", "short", "survey", "take", "uncounted"]
+
+MAX_SWEPT: Final = 50
+"""Open entries of one sum that are looked into at once: a tick is bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What limits say of a vendor now: why it is not dealt with at all, or how much one job there may cost
+    (micro-dollars; None: no limit)."""
+
+    barred: str | None
+    room: int | None
+
+
+def scopes_of(services: Services, vendor_id: str, reserved_at: datetime) -> tuple[Scope, ...]:
+    """The sums in which a purchase of our wallet at this vendor counts."""
+    return scopes(services.settings.limits, services.wallet.address, vendor_id, reserved_at)
+
+
+async def survey(services: Services, vendors: Sequence[Vendor]) -> dict[str, Standing]:
+    """How these vendors stand, by id. Without limits over many runs nothing is read.
+
+    Raises:
+        StoreUnavailable
+    """
+    limits, now = services.settings.limits, services.world.now()
+    wanted = {each.vendor_id: scopes_of(services, each.vendor_id, now) for each in vendors}
+    keys = sorted({scope.key for found in wanted.values() for scope in found})
+    taken = await services.allowances.read(keys)
+    return {
+        each.vendor_id: Standing(barred(limits, each), room(limits, wanted[each.vendor_id], taken))
+        for each in vendors
+    }
+
+
+async def short(services: Services, vendor_id: str, amount: int) -> list[Shortage]:
+    """Which limits leave less than `amount` for this vendor now, once what was left behind is swept away."""
+    limits, wanted = services.settings.limits, scopes_of(services, vendor_id, services.world.now())
+    keys = [scope.key for scope in wanted]
+    found = shortages(limits, wanted, await services.allowances.read(keys), amount)
+    for scope in wanted:
+        if any(each.name == scope.name for each in found):
+            await _sweep(services, scope.key)
+    return shortages(limits, wanted, await services.allowances.read(keys), amount) if found else found
+
+
+async def take(services: Services, run: Run, job_id: str, wanted: Sequence[Scope]) -> None:
+    """Count the job's reservation in all these sums, which the stored run names already.
+
+    Raises:
+        LimitReached: one of them leaves too little. What was taken from the others goes back with the reservation.
+        StoreUnavailable: it may or may not be counted; asking again counts it once.
+    """
+    amount = run.reservations[job_id].amount
+    for scope in wanted:
+        taking = partial(services.allowances.take, scope.key, scope.limit, job_id, run.id, amount)
+        if await taking() or (await _sweep(services, scope.key) and await taking()):
+            continue
+        taken = await services.allowances.read([scope.key])
+        found = shortages(services.settings.limits, [scope], taken, amount)
+        raise LimitReached("; ".join(map(str, found)) or f"{scope.name} left too little when it was asked")
+
+
+async def _sweep(services: Services, key: str) -> bool:
+    """Give back what is counted for purchases that are over; whether there was any."""
+    taken = (await services.allowances.read([key])).get(key)
+    swept = False
+    for job_id, entry in islice(taken.open.items() if taken else (), MAX_SWEPT):
+        try:
+            run = await services.runs.get(entry.run_id)
+        except RunNotFound:
+            continue
+        if job_id in run.reservations or any(str(each.job_id) == job_id for each in run.outbox.closings):
+            continue
+        await services.allowances.close(
+            Closing(job_id=ObjectId(job_id), scopes=(key,), amount=entry.amount, spent=0)
+        )
+        swept = True
+    return swept
+
+
+def uncounted(reservation: Reservation, wanted: Sequence[Scope]) -> tuple[str, ...]:
+    """All sums that the reservation must name, if it does not name them all yet; else nothing."""
+    keys = tuple(dict.fromkeys((*reservation.scopes, *(scope.key for scope in wanted))))
+    return () if keys == reservation.scopes else keys
