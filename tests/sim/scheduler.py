@@ -1,10 +1,10 @@
 """Who takes the next step, and what becomes of it.
 
 Each crossing from a process to the world (store, vendor, planner, wallet, chain) is parked twice: before its
-effect, and with the answer in hand. When nobody can go on by himself, one of the parked is picked, and its fate: it
-goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies. What
-had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, or
-a write in the server's queue.
+effect, and with the answer in hand. When nobody can go on by himself, one of the parked is picked, and its fate:
+it goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies.
+What had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the
+network, or a write in the server's queue.
 """
 
 from __future__ import annotations
