@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,14 +28,15 @@ class LedgerChain:
     cancelled: set[str] = field(default_factory=set)
     hidden: bool = False
     """Nothing that was settled is in a block yet."""
+    hangs: bool = False
     asked: int = 0
 
     async def balance(self, token: Asset, owner: str) -> int:
-        self._ask()
+        await self._ask()
         return self.holds
 
     async def fate(self, token: Asset, authorization: Authorization) -> Fate:
-        self._ask()
+        await self._ask()
         if authorization.nonce in self.cancelled:
             return Cancelled("0x" + "ca" * 32)
         for each in self.ledger.journal:
@@ -42,7 +44,9 @@ class LedgerChain:
                 return Used(each.transaction, 7, each.value - self.fee)
         return Unused(Block(7, "0x" + "77" * 32, int(self.clock() - self.behind)))
 
-    def _ask(self) -> None:
+    async def _ask(self) -> None:
         self.asked += 1
+        if self.hangs:
+            await asyncio.Event().wait()
         if self.down is not None:
             raise self.down

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent import watching
 from agent.models import Run
 from agent.settings import Settings
 from agent.watching import CHAIN_PATIENCE
@@ -227,3 +228,28 @@ async def test_settings_name_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     plain = wire(Settings(), real_world(), stage.database)
     await plain.http.aclose()
     assert plain.chains == {}
+
+
+async def test_a_chain_that_hangs_is_a_chain_that_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before signing and after: a tick is never held up by a node."""
+    monkeypatch.setattr(watching, "CHAIN_SECONDS", 0.01)
+    stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
+    run = await stage.start(1_400_000)
+    chain.hangs = True
+    await stage.tick(run)
+    assert await stage.payments(run) == []
+    chain.hangs = False
+    await stage.tick(run)
+    assert len(await stage.payments(run)) == 1
+    chain.hangs = True
+    stage.clock.pass_(420)
+    assert (await stage.tick(run)).run.budget_reserved == 1_400_000
+
+
+async def test_a_network_without_a_node_is_paid_on_as_before() -> None:
+    """A node of another network says nothing of this one."""
+    stage, chain = await a_watched_stage()
+    stage.services = replace(stage.services, chains={"eip155:8453": chain})
+    chain.down = DOWN
+    ended = await stage.finish(await stage.start())
+    assert (ended.status, ended.budget_spent, chain.asked) == ("completed", 1_400_000, 0)
