@@ -7,8 +7,10 @@ world as killed before the next one; both are tried one at a time, pairs are of 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Final, TypeVar
 
 import httpx
@@ -17,6 +19,7 @@ from bson import ObjectId
 from agent.errors import RunBusy, StoreUnavailable
 from agent.models import Constraints, Run
 from agent.runs import Order, start
+from agent.settings import Settings
 from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
@@ -26,7 +29,19 @@ from tests.sim.crash_scenarios import DeadPlanner, End, Scenario
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
 
-__all__ = ["Blow", "Breaker", "Life", "Lived", "Never", "Wound", "crashes", "failures", "life_of", "pairs"]
+__all__ = [
+    "Blow",
+    "Breaker",
+    "Life",
+    "Lived",
+    "Never",
+    "Wound",
+    "crashes",
+    "failures",
+    "life_of",
+    "pairs",
+    "stragglers",
+]
 
 T = TypeVar("T")
 
@@ -35,6 +50,8 @@ _STEPS: Final = 200
 
 _PATIENCE: Final = timedelta(hours=2)
 """Virtual time by which each of these lives is over. Their longest wait is for an authorization to expire."""
+
+_CHANGING: Final = ("insert", "insert_new", "update", "replace", "delete", "POST")
 
 _MOST: Final = 1_000
 """Effects that no run has."""
@@ -62,6 +79,32 @@ def _failure(name: str, *, after: bool) -> Exception:
     if name in ("plan", "sign"):
         return RuntimeError(f"nobody there to {name}")
     return StoreUnavailable("the database is away")
+
+
+class Straggler(Reaper):
+    """Kills before an effect, which happens all the same: after the effect of the second blow, before that kills
+    too. So may a packet in the network arrive, or a write that the server had queued."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._late: Callable[[], Awaitable[object]] | None = None
+
+    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
+        """Let the effect happen, keep it back, or let the one that was kept back happen after it."""
+        now = self.count + 1 == self.at
+        if now and not self.after:
+            self._late = effect
+        if now and self.after:
+            return await super().watch(name, lambda: self._with_the_late_one(effect))
+        return await super().watch(name, effect)
+
+    async def _with_the_late_one(self, effect: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await effect()
+        finally:
+            if self._late is not None:
+                with suppress(Exception):  # nobody is there to hear of it
+                    await self._late()
 
 
 class _Cancelling:
@@ -96,6 +139,11 @@ class Wound:
     where: str
     quoted: bool
     bought: bool
+
+    @property
+    def changes(self) -> bool:
+        """What it struck would change something in the world."""
+        return self.where.partition(", ")[2].partition(" ")[0] in _CHANGING
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,10 +266,16 @@ async def life_of(scenario: Scenario, reaper: Reaper) -> Life:
         pinned=scenario.pinned,
         epoch_seconds=1,
     )
+    stage.services = replace(stage.services, settings=_impatient())
     life = Life(scenario, stage, reaper)
     if scenario.cancelled:
         cancelling.cancel = life.cancel
     return life
+
+
+@cache
+def _impatient() -> Settings:
+    return Settings(stall_seconds=60)
 
 
 async def crashes(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
@@ -251,6 +305,15 @@ async def pairs(scenario: Scenario, *, everywhere: bool) -> AsyncIterator[Lived]
                 break
 
 
+async def stragglers(scenario: Scenario) -> AsyncIterator[Lived]:
+    """Killed before the n-th effect, which arrives after the m-th from there; killed again right then."""
+    async for first in crashes(scenario, after=False):
+        if not first.wounds[0].changes:
+            continue
+        async for lived in _each(scenario, Straggler, (Blow(first.number, after=False),), after=True):
+            yield lived
+
+
 async def _each(
     scenario: Scenario, kind: type[Reaper], before: tuple[Blow, ...], *, after: bool
 ) -> AsyncIterator[Lived]:
@@ -260,5 +323,5 @@ async def _each(
         end = await life.live((*before, Blow(number, after)))
         if len(life.wounds) <= len(before):
             return
-        yield Lived(number, tuple(life.wounds), end, died=kind is Reaper)
+        yield Lived(number, tuple(life.wounds), end, died=kind is not Breaker)
     raise Never(scenario.name)

@@ -56,6 +56,7 @@ _ONE = End("completed", None, _FIRST, 1)
 SCENARIOS = (
     Scenario("happy path", _ONE, twice=True),
     Scenario("vendor fails", End("completed", None, _BOTH, 2), "gpu_vendor_1:fail_at_epoch=2"),
+    Scenario("job stalls", End("completed", None, _BOTH, 2), "gpu_vendor_1:stall_at_epoch=1"),
     Scenario("overcharge", End("completed", None, _SECOND, 1), "gpu_vendor_1:price_above_quote=10", twice=True),
     Scenario(
         "price within tolerance",
@@ -75,7 +76,13 @@ SCENARIOS = (
     ),
     Scenario("no receipt", _ONE, "gpu_vendor_1:no_receipt", twice=True),
     Scenario("cancel during payment", End("cancelled", "cancelled", _FIRST, 1), cancelled=True, twice=True),
-    Scenario("budget just enough", _ONE, budget=_FIRST),
+    Scenario(
+        "cancel with the payment unclear",
+        End("cancelled", "cancelled", _FIRST, 1),
+        "gpu_vendor_1:drop_after_payment*2",
+        cancelled=True,
+    ),
+    Scenario("budget just enough", _ONE, budget=_FIRST, constraints={"price_tolerance": "0.2"}),
     Scenario("one micro-dollar short", End("failed", "planner_abort", 0, 0), budget=_FIRST - 1),
     Scenario("planner dead", End("failed", "internal_error", 0, 0), dead_planner=True),
     Scenario(

@@ -13,7 +13,7 @@ from agent.models import INDEXES
 from agent.tick import tick
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import Stage, a_stage
-from tests.sim.crash import Blow, Breaker, Lived, crashes, failures, life_of, pairs
+from tests.sim.crash import Blow, Breaker, Lived, crashes, failures, life_of, pairs, stragglers
 from tests.sim.crash_scenarios import SCENARIOS, Scenario
 from tests.sim.quick import quick_copies
 
@@ -67,6 +67,11 @@ async def test_failing_at_any_effect_costs_nothing(scenario: Scenario, after: bo
 async def test_dying_twice_in_a_purchase_changes_nothing(scenario: Scenario) -> None:
     """After any of its effects and, restarted, after any effect from there."""
     assert await all_ended_well(scenario, pairs(scenario, everywhere=False)) >= 30
+
+
+async def test_what_a_dead_process_had_sent_may_come_late() -> None:
+    """A write or a request of its own, after any effect of the process that took its place and was killed too."""
+    assert await all_ended_well(SCENARIOS[0], stragglers(SCENARIOS[0])) >= 300
 
 
 async def left_behind(number: int, *, after: bool) -> tuple[str | None, dict[str, Any]]:
