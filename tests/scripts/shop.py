@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.x402.samples import NETWORK, NOW, OTHER, PAYEE
+from tests.x402.samples import NETWORK, NOW, OTHER, PAYEE, PAYER
 from tests.x402.server import Reply, Seen, serving
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
@@ -25,6 +25,7 @@ class Shop:
     drop_settled    settled, no answer
     refuse          402 with the reason "not today"
     pending         402 with a receipt that says settlement_pending
+    reverted        402 with a receipt of a transaction that failed
     bare            the goods, settled, without a receipt
     foreign         the goods, with somebody else's receipt
     garbage         the goods, settled, with a receipt that is none
@@ -60,7 +61,7 @@ class Shop:
         if payment is None:
             return self._asks("payment required")
         fault = self.faults.pop(0) if self.faults else ""
-        if fault in ("drop", "refuse", "pending", "moved", "404", "500", "foreign", "huge"):
+        if fault in ("drop", "refuse", "pending", "reverted", "moved", "404", "500", "foreign", "huge"):
             return self._fails(fault, payment)
         try:
             receipt = await self._settled(payment)
@@ -96,6 +97,9 @@ class Shop:
         if fault == "foreign":
             foreign = Receipt(True, "0x" + "12" * 32, NETWORK, payer=OTHER)
             return Reply(headers=receipt_headers(2, foreign), body=GOODS)
+        if fault == "reverted":
+            failed = Receipt(False, "0x" + "34" * 32, NETWORK, PAYER, error_reason="transaction_failed")
+            return Reply(402, receipt_headers(2, failed), b"{}")
         if fault == "pending":
             pending = Receipt(False, "", NETWORK, error_reason="settlement_pending")
             return Reply(402, receipt_headers(2, pending), b"{}")

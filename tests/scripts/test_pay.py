@@ -138,7 +138,7 @@ async def test_a_lost_answer_is_fetched_with_the_same_payment(till: Till, fault:
     assert len(shop.ledger.journal) == 1
 
 
-@pytest.mark.parametrize("fault", ["refuse", "404", "moved", "bare", "foreign", "garbage"])
+@pytest.mark.parametrize("fault", ["refuse", "reverted", "404", "moved", "bare", "foreign", "garbage"])
 async def test_an_answer_without_a_receipt_ends_nothing(till: Till, fault: str) -> None:
     """Whatever the vendor says, it can still cash the payment: no second one is signed until that is over."""
     async with open_shop(faults=[fault]) as shop:
