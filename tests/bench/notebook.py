@@ -12,29 +12,27 @@ __all__ = ["Notebook"]
 
 
 class Notebook:
-    """An append-only file. What is stored while the disk is busy goes to it in one piece, as databases do it."""
+    """An append-only file. What is stored in one turn of the event loop goes to the disk in one piece."""
 
     def __init__(self, path: Path) -> None:
         """The file is made anew."""
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        self._waiting: list[bytes] = []
-        self._asked = 0
-        self._stored = 0
-        self._disk = asyncio.Lock()
+        self._waiting: list[tuple[bytes, asyncio.Future[None]]] = []
 
     async def store(self, entry: JsonObject) -> None:
         """Returns when the entry is on the disk."""
-        self._waiting.append(to_json(entry) + b"\n")
-        self._asked += 1
-        mine = self._asked
-        async with self._disk:
-            if self._stored >= mine:
-                return
-            entries, self._waiting = self._waiting, []
-            await asyncio.to_thread(self._write, b"".join(entries))
-            self._stored += len(entries)
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._write)
+        on_disk = loop.create_future()
+        self._waiting.append((to_json(entry) + b"\n", on_disk))
+        await on_disk
 
-    def _write(self, content: bytes) -> None:
+    def _write(self) -> None:
+        written, self._waiting = self._waiting, []
+        content = b"".join(line for line, _ in written)
         if os.write(self._file, content) != len(content):
             raise OSError("the disk is full")
         os.fsync(self._file)
+        for _, on_disk in written:
+            on_disk.set_result(None)

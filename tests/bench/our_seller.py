@@ -43,6 +43,7 @@ def main() -> None:
     """Serve until terminated."""
     app = Starlette(routes=[Route("/goods", goods), Route("/plain", plain)])
     with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or asyncio's answers wait for an ACK
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}\n")
         sys.stdout.flush()
         uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[listening])

@@ -94,7 +94,8 @@ class _Buyer:
     def __init__(self, directory: str) -> None:
         self._directory = Path(directory)
         self._notes: Notebook | None = None
-        self._http = httpx.AsyncClient(transport=BoundedTransport(httpx.AsyncHTTPTransport()), timeout=60)
+        pool = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=IN_FLIGHT))
+        self._http = httpx.AsyncClient(transport=BoundedTransport(pool), timeout=60)
 
     async def get(self, times: int, url: str) -> list[float]:
         """GET without paying."""

@@ -9,9 +9,10 @@ import json
 import sys
 from time import perf_counter
 
+import httpx
 from chainless import facilitator
 from eth_account import Account
-from x402.http.clients import x402HttpxClient
+from x402.http.clients.httpx import x402_httpx_transport
 from x402.http.utils import decode_payment_signature_header, encode_payment_signature_header
 from x402.mechanisms.evm import EthAccountSigner
 from x402.mechanisms.evm.exact import ExactEvmScheme
@@ -35,7 +36,9 @@ REQUIREMENTS = PaymentRequirements(
 )
 RESOURCE = ResourceInfo(url="https://gpu.example/v1/rent")
 FACILITATOR = facilitator()
-HTTP = x402HttpxClient(register_exact_evm_client(x402Client(), ACCOUNT), timeout=60)
+POOL = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=IN_FLIGHT))
+CLIENT = register_exact_evm_client(x402Client(), ACCOUNT)
+HTTP = httpx.AsyncClient(transport=x402_httpx_transport(CLIENT, POOL), timeout=60)
 
 
 async def timed(times, once):
