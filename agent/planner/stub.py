@@ -63,7 +63,10 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
         return Abort(reason=clean(_why_not(context, eligible, hours), MAX_REASON))
     now = [vendor for vendor in affordable if vendor.room is None or _cost(vendor, hours) <= vendor.room]
     best = min(now or affordable, key=lambda vendor: _rank(vendor, hours))
-    return StartJob(vendorId=best.vendor_id, maxHours=hours, reason=clean(_why(context, best, hours), MAX_REASON))
+    why = _why(context, best, hours)
+    if now and len(now) < len(affordable):
+        why = f"{why}, of those for which limits leave enough now"
+    return StartJob(vendorId=best.vendor_id, maxHours=hours, reason=clean(why, MAX_REASON))
 
 
 def _hours(context: PlanContext) -> float:

@@ -126,9 +126,13 @@ class Stage:
         assert run.budget_total == run.budget_remaining + run.budget_reserved + run.budget_spent
         entries = [public_observation(each) for each in await self.trail(run)]
         assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
+        runs = [Run.model_validate(each) for each in await self._runs()]
         moved = sum(each.amount for each in self.record.settlements)
-        assert moved <= run.budget_spent + run.budget_reserved
+        assert moved <= sum(each.budget_spent + each.budget_reserved for each in runs)
         assert run.budget_spent + run.budget_reserved <= run.budget_total
+
+    async def _runs(self) -> list[dict[str, Any]]:
+        return await self.database.collection("runs").find({}, [("_id", 1)], 1_000)
 
     async def journal(self) -> dict[str, list[dict[str, Any]]]:
         """The vendors' own record as they show it."""

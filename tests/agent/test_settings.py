@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import ConfigurationError
+from agent.limits import Limits
 from agent.settings import MOCK_SECRET, Settings, load_settings
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -136,6 +137,58 @@ def test_every_setting_is_documented() -> None:
     internal = {"VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
 
     assert documented == {name.upper() for name in Settings.model_fields} - internal
+
+
+def test_limits_are_given_in_dollars_and_lists_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not set is no limit."""
+    assert load_settings().limits == Limits()
+    payee = "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+    for name, value in {
+        "MAX_PER_PAYMENT": "0.05",
+        "MAX_PER_VENDOR_PER_DAY": "3",
+        "MAX_PER_DAY": "10.000001",
+        "MAX_PER_WALLET": "100",
+        "ALLOWED_ASSETS": payee,
+        "ALLOWED_PAYEES": f"{payee} , {payee.lower()},",
+        "ALLOWED_HOSTS": "GPU.example, other.example:8443",
+        "FIRST_SEEN_PAYEE": "refuse",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+    assert load_settings().limits == Limits(
+        per_payment=50_000,
+        per_vendor_per_day=3_000_000,
+        per_day=10_000_001,
+        per_wallet=100_000_000,
+        assets=frozenset({payee.lower()}),
+        payees=frozenset({payee.lower()}),
+        hosts=frozenset({"gpu.example", "other.example:8443"}),
+        first_seen="refuse",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("MAX_PER_DAY", "-1", "must be greater than 0"),
+        ("MAX_PER_DAY", "0", "must be greater than 0"),
+        ("MAX_PER_DAY", "NaN", "must be a finite number"),
+        ("MAX_PER_PAYMENT", "0.0000001", "at most 6 decimals"),
+        ("MAX_PER_WALLET", "much", "must be a decimal number"),
+        ("ALLOWED_PAYEES", "0x12", "must be addresses"),
+        ("ALLOWED_ASSETS", "USDC", "must be addresses"),
+        ("ALLOWED_HOSTS", "https://gpu.example", "must be host names"),
+        ("FIRST_SEEN_PAYEE", "ask", "pin"),
+    ],
+)
+def test_limits_that_are_none_are_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, why: str
+) -> None:
+    """At once, and by name: a limit that is misspelled must not be no limit."""
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=f"{name}: .*{why}"):
+        load_settings()
 
 
 def test_networks_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

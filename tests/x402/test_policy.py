@@ -67,6 +67,24 @@ def test_terms_may_be_silent_about_what_our_table_knows(extra: dict[str, Json]) 
     assert choose(challenge(offer(extra=extra)), POLICY).extra == extra
 
 
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        (replace(POLICY, assets=frozenset({USDC.lower()}), payees=frozenset({PAYEE.lower()})), None),
+        (replace(POLICY, assets=frozenset({OTHER})), f"asset {USDC} is not allowed"),
+        (replace(POLICY, payees=frozenset({OTHER})), f"payee {PAYEE} is not allowed"),
+        (replace(POLICY, assets=frozenset()), "is not allowed"),
+        (replace(POLICY, payees=frozenset()), "is not allowed"),
+    ],
+)
+def test_only_what_is_on_a_list_is_paid(policy: Policy, why: str | None) -> None:
+    """By address, however it is spelled; an empty list has nobody on it."""
+    if why is None:
+        assert choose(challenge(), policy) == offer()
+    else:
+        assert why in refusal(challenge(), policy)
+
+
 def test_the_cheapest_is_chosen_and_of_equals_the_first() -> None:
     """The official client takes the first, however dear (section 11)."""
     dear, cheap, twin = offer(amount="9000"), offer(amount="10"), offer(amount="10", maxTimeoutSeconds=60)

@@ -79,6 +79,8 @@ _vendors = st.lists(
         failed=st.integers(0, 100),
         supported_gpu_types=st.lists(_gpus, min_size=1, max_size=3, unique=True).map(tuple),
         failures_in_run=st.integers(0, 3),
+        barred=st.none() | st.just("it is not dealt with"),
+        room=st.none() | st.integers(0, 50_000_000),
     ),
     max_size=4,
     unique_by=lambda vendor: vendor.vendor_id,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
-from agent.planner.context import Abort, PlanContext, StartJob, Wait, check
+from agent.planner.context import Abort, PlanContext, StartJob, Wait, beyond, check
 from tests.agent.planner.contexts import NOW, context, contexts
 
 START = '{"action": "start_job", "vendorId": "gpu_vendor_1", "maxHours": 1, "reason": "cheapest {so far}"}'
@@ -139,6 +139,7 @@ def test_whatever_is_answered_only_allowed_actions_come_out(text: str, generated
         return
     assert isinstance(action, StartJob | Wait | Abort)
     assert check(action, generated) == []
+    assert beyond(action, generated) == []
 
 
 def test_a_completion_gives_its_text_and_its_tokens() -> None:

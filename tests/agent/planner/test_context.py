@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from agent.models import Constraints
-from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, check
+from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
 from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, job
 
 ACTION: TypeAdapter[StartJob | Wait | Abort] = TypeAdapter(Action)
@@ -127,6 +128,7 @@ HOUR_LEFT = Constraints(deadline=NOW + timedelta(minutes=59, seconds=59))
             context(constraints=Constraints(vendor_ids=())),
             "gpu_vendor_1 is not among the vendors that the user allows",
         ),
+        (start(), context(replace(FIRST, barred="not on the list")), "not on the list"),
         (start(), context(constraints=Constraints(gpu_type="H100")), "gpu_vendor_1 has no H100"),
         (
             start(),
@@ -147,6 +149,27 @@ HOUR_LEFT = Constraints(deadline=NOW + timedelta(minutes=59, seconds=59))
 def test_a_start_outside_the_limits_is_refused(action: StartJob, given: PlanContext, problem: str) -> None:
     """Each limit refuses by itself, and says which one it is."""
     assert check(action, given) == [problem]
+
+
+@pytest.mark.parametrize(
+    ("action", "room", "problems"),
+    [
+        (start(), None, []),
+        (start(), 1_400_000, []),
+        (start(), 1_399_999, ["gpu_vendor_1 costs 1.4 USD for 1 h, limits leave 1.399999 USD for it now"]),
+        (start(hours=0.5), 1_399_999, []),
+        (start("gpu_vendor_9"), 0, []),
+        (Wait(reason="r"), 0, []),
+    ],
+)
+def test_what_limits_do_not_allow_now_is_not_forbidden_for_ever(
+    action: StartJob | Wait, room: int | None, problems: list[str]
+) -> None:
+    """The check lets it pass: another time it may be had, so code waits for that or ends the run."""
+    given = context(replace(FIRST, room=room))
+
+    assert beyond(action, given) == problems
+    assert action == start("gpu_vendor_9") or check(action, given) == []
 
 
 def test_all_problems_are_told_at_once() -> None:

@@ -162,6 +162,28 @@ def test_affordable_vendors_are_taken_before_better_ones() -> None:
     assert choice(context(first, SECOND, budget=1_500_000)) == ("gpu_vendor_1", 1)
 
 
+def test_it_goes_where_limits_leave_enough() -> None:
+    """Before the cost and the failures, and the reason says so."""
+    action = decide(context(replace(FIRST, room=1_399_999), replace(SECOND, room=1_800_000)))
+
+    assert isinstance(action, StartJob)
+    assert action.vendorId == "gpu_vendor_2"
+    assert action.reason.endswith("has the lowest expected cost, of those for which limits leave enough now")
+
+
+def test_where_limits_leave_enough_for_nobody_it_says_what_it_would_take() -> None:
+    """Whether to wait for that is not the planner's to say."""
+    assert choice(context(replace(FIRST, room=0), replace(SECOND, room=0))) == ("gpu_vendor_1", 1)
+
+
+def test_a_vendor_that_is_barred_is_not_chosen() -> None:
+    """And why is in the reason."""
+    barred = replace(FIRST, barred="gpu_vendor_1 is not on the list")
+
+    assert choice(context(barred, SECOND)) == ("gpu_vendor_2", 1)
+    assert "gpu_vendor_1 is not on the list" in refusal(context(barred))
+
+
 def test_it_waits_while_a_job_is_under_way() -> None:
     """One purchase at a time."""
     assert decide(context(jobs=(job(), job("submitted", None)))) == Wait(
