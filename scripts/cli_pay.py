@@ -22,8 +22,8 @@ EPILOG: Final = """\b
 Exit codes:
     0  paid, or free
     2  the command line cannot be understood
-    3  above --max-usd; nothing was signed
-    4  no offer may be paid: network, asset, scheme, terms, plain http; nothing was signed
+    3  above --max-usd or MAX_PER_PAYMENT; nothing was signed
+    4  no offer may be paid: network, asset, payee, host, scheme, terms, plain http; nothing was signed
     5  the vendor failed, refused the payment, or cannot be reached
     6  the outcome is unknown: the same command sends the same payment again
     7  no wallet, a wallet that does not sign, a bad setting, a journal that cannot be written
@@ -77,6 +77,7 @@ def pay(
         import asyncio
         from functools import partial
 
+        from agent.limits import allowed
         from scripts.pay import http_client
         from scripts.pay import pay as carry_out
         from scripts.pay_journal import Journal
@@ -85,11 +86,15 @@ def pay(
 
         settings = settings_now()
         register_assets(settings)
+        limits = settings.limits
         order = Order(
             method=_method(method),
             url=_url(url),
-            max_amount=max_usd,
+            max_amount=allowed(limits, max_usd),
             networks=networks_named(network) if network else settings.networks,
+            assets=limits.assets,
+            payees=limits.payees,
+            hosts=limits.hosts,
             headers=_headers(header or [], json is not None, idempotency_key),
             body=None if json is None else _body(json),
             name=idempotency_key,

@@ -81,13 +81,15 @@ def chosen(order: Order, challenge: Challenge) -> Offer:
         Refusal: none may be; it tells whether only the price is in the way.
     """
     policy = _policy(order)
+    if order.hosts is not None and not {order.url.host, order.url.netloc.decode("ascii")} & order.hosts:
+        raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", f"{order.url.host} is not in ALLOWED_HOSTS")
     try:
         return choose(challenge, policy)
     except PolicyRefused as exc:
         for_any_price = replace(policy, max_amount=UINT256_MAX)
         if all(_why_not(challenge, each, for_any_price) for each in challenge.offers):
             raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", str(exc)) from None
-        raise Refusal(PayExit.TOO_EXPENSIVE, "too_expensive", f"above --max-usd: {exc}") from None
+        raise Refusal(PayExit.TOO_EXPENSIVE, "too_expensive", f"above what may be paid: {exc}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,14 @@ def fault(response: httpx.Response) -> Refusal | None:
 
 
 def _policy(order: Order) -> Policy:
-    return Policy(order.max_amount, order.networks, max_validity_seconds=MAX_VALIDITY, origin=str(order.url))
+    return Policy(
+        order.max_amount,
+        order.networks,
+        assets=order.assets,
+        payees=order.payees,
+        max_validity_seconds=MAX_VALIDITY,
+        origin=str(order.url),
+    )
 
 
 def _why_not(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:

@@ -35,12 +35,19 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What the user wants. `max_amount` in micro-dollars; `name` is the Idempotency-Key, if one was given."""
+    """What the user wants. `max_amount` in micro-dollars; `name` is the Idempotency-Key, if one was given.
+
+    `assets` and `payees` are the only addresses that may be paid with or to, `hosts` the only places (`name` or
+    `name:port`), all in lower case; None allows any.
+    """
 
     method: str
     url: httpx.URL
     max_amount: int
     networks: frozenset[str]
+    assets: frozenset[str] | None = None
+    payees: frozenset[str] | None = None
+    hosts: frozenset[str] | None = None
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     name: str | None = None

@@ -20,7 +20,7 @@ from scripts.pay_journal import EXPIRY_MARGIN, Journal
 from scripts.pay_values import Order, Outcome, PayExit
 from tests.scripts.shop import GOODS, PRICE, Shop, open_shop
 from tests.tracebacks import shown
-from tests.x402.samples import KEY, NETWORK, NOW, PAYER
+from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC
 from tests.x402.server import Reply, serving
 from x402.decode import decode_payment
 from x402.errors import SigningFailed
@@ -91,6 +91,16 @@ async def test_a_request_is_paid_for(till: Till) -> None:
     (moved,) = shop.ledger.journal
     assert (outcome.transaction, moved.value, moved.payer) == (moved.transaction, PRICE, PAYER)
     assert [seen.body for seen in shop.seen] == [b'{"a":1}'] * 2
+
+
+async def test_what_the_lists_name_is_paid(till: Till) -> None:
+    """Token, payee and host, with its port or without."""
+    async with open_shop() as shop:
+        place = shop.url.split("/")[2]
+        for hosts in ({place}, {"127.0.0.1"}):
+            lists = {"assets": {USDC.lower()}, "payees": {PAYEE.lower()}, "hosts": hosts}
+            order = order_at(shop, **{name: frozenset(value) for name, value in lists.items()})
+            assert (await till.pay(order)).exit_code is PayExit.OK
 
 
 async def test_after_a_receipt_the_same_command_buys_again(till: Till) -> None:
@@ -269,6 +279,9 @@ async def test_a_dry_run_signs_and_writes_nothing(till: Till) -> None:
     [
         ({"max_amount": PRICE - 1}, PayExit.TOO_EXPENSIVE, "above"),
         ({"networks": frozenset({"eip155:8453"})}, PayExit.NOT_ALLOWED, "network"),
+        ({"assets": frozenset({OTHER.lower()})}, PayExit.NOT_ALLOWED, "asset"),
+        ({"payees": frozenset({OTHER.lower()})}, PayExit.NOT_ALLOWED, "payee"),
+        ({"hosts": frozenset({"x.example", "127.0.0.1:1"})}, PayExit.NOT_ALLOWED, "not in ALLOWED_HOSTS"),
         ({"max_amount": 1, "networks": frozenset({"eip155:8453"})}, PayExit.NOT_ALLOWED, "network"),
     ],
 )

@@ -181,6 +181,25 @@ def test_networks_have_two_names(pay: Pay) -> None:
         assert pay(vendor.url, "--network", "base-sepolia", "--network", "eip155:1").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("MAX_PER_PAYMENT", "0.009", PayExit.TOO_EXPENSIVE),
+        ("ALLOWED_ASSETS", PAYER, PayExit.NOT_ALLOWED),
+        ("ALLOWED_PAYEES", PAYER, PayExit.NOT_ALLOWED),
+        ("ALLOWED_HOSTS", "x.example", PayExit.NOT_ALLOWED),
+        ("X402_NETWORKS", "eip155:1", PayExit.NOT_ALLOWED),
+    ],
+)
+def test_the_settings_of_runs_hold_here_too(
+    pay: Pay, monkeypatch: pytest.MonkeyPatch, name: str, value: str, code: PayExit
+) -> None:
+    """Whom and with what may be paid, and how much at once."""
+    monkeypatch.setenv(name, value)
+    with standing_in(asks()) as vendor:
+        assert pay(vendor.url).exit_code == code
+
+
 def test_a_dry_run_needs_no_wallet(pay: Pay, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It shows the offer, sends one request and leaves nothing behind."""
     monkeypatch.delenv("X402_PRIVATE_KEY")
