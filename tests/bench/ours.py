@@ -89,51 +89,55 @@ async def limit_of_verifying(times: int, _url: str) -> list[float]:
 
 
 class _Buyer:
-    """A client that stores its intent before it asks, and its authorization before it pays."""
+    """Clients that store their intent before they ask, and their authorization before they pay.
+
+    As many as are in flight: in one pool of connections httpcore looks at each whenever one is wanted.
+    """
 
     def __init__(self, directory: str) -> None:
-        self._directory = Path(directory)
-        self._notes: Notebook | None = None
-        pool = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=IN_FLIGHT))
-        self._http = httpx.AsyncClient(transport=BoundedTransport(pool), timeout=60)
+        self._notes = Notebook(Path(directory) / "notes.jsonl")
+        encryption = httpx.create_ssl_context()
+        self._clients = [
+            httpx.AsyncClient(transport=BoundedTransport(httpx.AsyncHTTPTransport(verify=encryption)), timeout=60)
+            for _ in range(IN_FLIGHT)
+        ]
 
     async def get(self, times: int, url: str) -> list[float]:
         """GET without paying."""
-        return await timed(times, lambda: self._plain(url))
+        return await timed(times, lambda: self._plain(self._clients[0], url))
 
     async def pay(self, times: int, url: str) -> list[float]:
         """GET and pay, one after the other."""
-        return await timed(times, lambda: self._paid(url))
+        return await timed(times, lambda: self._paid(self._clients[0], url))
 
     async def rush(self, times: int, url: str) -> list[float]:
         """GET and pay, 32 in flight; what all of it took, divided by how many there were."""
-        gate = asyncio.Semaphore(IN_FLIGHT)
+        turns = iter(range(times))
 
-        async def one() -> None:
-            async with gate:
-                await self._paid(url)
+        async def buy(http: httpx.AsyncClient) -> None:
+            for _ in turns:
+                await self._paid(http, url)
 
         start = perf_counter()
-        await asyncio.gather(*(one() for _ in range(times)))
+        await asyncio.gather(*map(buy, self._clients))
         return [(perf_counter() - start) / times]
 
-    async def _plain(self, url: str) -> None:
-        (await self._http.get(url)).raise_for_status()
+    async def _plain(self, http: httpx.AsyncClient, url: str) -> None:
+        (await http.get(url)).raise_for_status()
 
-    async def _paid(self, url: str) -> None:
-        notes = self._notes = self._notes or Notebook(self._directory / "notes.jsonl")
+    async def _paid(self, http: httpx.AsyncClient, url: str) -> None:
         policy = Policy(10_000, frozenset({NETWORK}), payee=PAYEE, origin=url)
         purchase = secrets.token_hex(8)
-        await notes.store({"event": "intent", "purchase": purchase, "url": url, "most": policy.max_amount})
+        await self._notes.store({"event": "intent", "purchase": purchase, "url": url, "most": policy.max_amount})
 
         async def authorize(terms: Challenge) -> PaymentHeader:
             header = await _signed(terms, choose(terms, policy))
-            await notes.store(
+            await self._notes.store(
                 {"event": "authorized", "purchase": purchase, "name": header.name, "value": header.value}
             )
             return header
 
-        answer = (await self._http.get(url, auth=PaymentAuth(authorize))).raise_for_status()
+        answer = (await http.get(url, auth=PaymentAuth(authorize))).raise_for_status()
         receipt = read_receipt(answer.headers)
         if receipt is None or not receipt.success:
             raise RuntimeError("the seller did not settle")
