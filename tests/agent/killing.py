@@ -1,10 +1,10 @@
 """Processes that die: every effect of a tick is numbered, and the n-th can be the last thing that happens.
 
 An effect is whatever crosses from the process to the world: a read or a write of the store, a request to a vendor
-with its answer, a question to the planner, a signature asked of the wallet. Killed before it, it never happens.
-Killed after it, it has happened, and nobody in the process knows: a request's answer is lost with the process.
-(Killed once the answer is seen is killed before the next effect, so that has no number of its own.) What lives on
-is the database, the vendors and the clock.
+with its answer, a question to the planner or to a chain, a signature asked of the wallet. Killed before it, it
+never happens. Killed after it, it has happened, and nobody in the process knows: a request's answer is lost with
+the process. (Killed once the answer is seen is killed before the next effect, so that has no number of its own.)
+What lives on is the database, the vendors, the chain and the clock.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from agent.planner import Plan, Planner
 from agent.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
 from agent.wallet import Wallet
+from x402.chain import ChainReader, Fate
 from x402.eip3009 import TypedAuthorization
+from x402.networks import Asset
 from x402.signers import Signer
-from x402.wire import PAYMENT_HEADERS
+from x402.wire import PAYMENT_HEADERS, Authorization
 
 __all__ = [
     "Killed",
     "Reaper",
+    "WatchedChain",
     "WatchedDatabase",
     "WatchedPlanner",
     "WatchedTransport",
@@ -166,6 +169,23 @@ class WatchedPlanner:
     async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
         """Ask, or die."""
         return await self._watcher.watch("plan", lambda: self._inner.plan(context, timeout))
+
+
+class WatchedChain:
+    """A chain that is an effect to ask."""
+
+    def __init__(self, inner: ChainReader, watcher: Watcher) -> None:
+        """Every question goes on to `inner`."""
+        self._inner = inner
+        self._watcher = watcher
+
+    async def balance(self, token: Asset, owner: str) -> int:
+        """Ask, or die."""
+        return await self._watcher.watch("chain balance", lambda: self._inner.balance(token, owner))
+
+    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+        """Ask, or die."""
+        return await self._watcher.watch("chain fate", lambda: self._inner.fate(token, authorization))
 
 
 def watched_wallet(wallet: Wallet, watcher: Watcher) -> Wallet:

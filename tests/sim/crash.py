@@ -23,11 +23,13 @@ from agent.settings import Settings
 from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
-from tests.agent.killing import Killed, Reaper, Watcher
+from tests.agent.chain import LedgerChain
+from tests.agent.killing import Killed, Reaper, WatchedChain, Watcher
 from tests.agent.stage import START, Stage, a_stage
 from tests.sim.crash_scenarios import DeadPlanner, End, Scenario
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
+from x402.errors import ChainUnavailable
 
 __all__ = [
     "Blow",
@@ -76,6 +78,8 @@ class Breaker(Reaper):
 def _failure(name: str, *, after: bool) -> Exception:
     if "/" in name:
         return httpx.ReadError("the answer was lost") if after else httpx.ConnectError("nobody there")
+    if name.startswith("chain"):
+        return ChainUnavailable("the node is away")
     if name in ("plan", "sign"):
         return RuntimeError(f"nobody there to {name}")
     return StoreUnavailable("the database is away")
@@ -175,7 +179,7 @@ class Life:
         stage.services = replace(stage.services, wallet=self._notary.beside(stage.services.wallet))
         self._stage = stage
         self._reaper = reaper
-        self._oracle = Oracle(stage.database, stage.record, stage.chain, payees)
+        self._oracle = Oracle(stage.database, stage.record, stage.chain, payees, chain_read=scenario.chain_read)
         self._run_id: ObjectId | None = None
 
     async def live(self, blows: Sequence[Blow] = ()) -> End:
@@ -267,6 +271,9 @@ async def life_of(scenario: Scenario, reaper: Reaper) -> Life:
         epoch_seconds=1,
     )
     stage.services = replace(stage.services, settings=_impatient())
+    if scenario.chain_read:
+        chain = WatchedChain(LedgerChain(stage.chain, stage.clock.unix), cancelling)
+        stage.services = replace(stage.services, chains={"eip155:84532": chain})
     life = Life(scenario, stage, reaper)
     if scenario.cancelled:
         cancelling.cancel = life.cancel

@@ -24,8 +24,8 @@ class End:
 class Scenario:
     """What the vendors do (`faults`), what the user wants, and the end of it.
 
-    `cancelled`: the user cancels while the first payment is under way. `twice`: its first purchase
-    is like no other's, so that it is worth dying in it twice.
+    `chain_read`: a node tells what became of an authorization. `cancelled`: the user cancels while the first
+    payment is under way. `twice`: its first purchase is like no other's, so that it is worth dying in it twice.
     `long`: so many effects that it is left to the nights.
     """
 
@@ -37,6 +37,7 @@ class Scenario:
     pinned: bool = True
     dead_planner: bool = False
     cancelled: bool = False
+    chain_read: bool = False
     twice: bool = False
     long: bool = False
 
@@ -93,5 +94,22 @@ SCENARIOS = (
     Scenario("unpinned payee", _ONE, pinned=False, twice=True),
     Scenario("duplicate job", _ONE, "duplicate_job,drop_after_payment*1", twice=True),
     Scenario("wrong payee", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_payee"),
+    Scenario("chain read: happy path", _ONE, chain_read=True),
+    Scenario(
+        "chain read: payment rejected",
+        End("completed", None, _SECOND, 1),
+        "gpu_vendor_1:reject_payment",
+        chain_read=True,
+        twice=True,
+    ),
+    Scenario(
+        "chain read: rejected but cashed",
+        End("completed", None, _BOTH, 2),
+        "gpu_vendor_1:reject_but_cash",
+        chain_read=True,
+    ),
+    Scenario(
+        "chain read: forged receipt", End("completed", None, 0, 0), "gpu_vendor_1:forged_receipt", chain_read=True
+    ),
     Scenario("wrong network", End("completed", None, _SECOND, 1), "gpu_vendor_1:wrong_network"),
 )

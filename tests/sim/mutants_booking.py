@@ -13,7 +13,8 @@ from agent.models import SignedAuthorization as Signed
 from agent.money import with_tolerance
 from agent.step import Step
 from tests.sim.mutants_hunt import Patch, everywhere, mutant, signed_of
-from vendors.models import Quote, Rejected
+from vendors.models import Quote, Rejected, Submitted
+from x402.chain import Unused
 from x402.wire import Receipt
 
 
@@ -97,6 +98,23 @@ def never_expires(patch: Patch) -> None:
 def expires_at_once(patch: Patch) -> None:
     """An authorization is given up at its last second, whatever the clocks."""
     patch.setattr(purchase, "EXPIRY_MARGIN", timedelta(0))
+
+
+@mutant("chain read: payment rejected")
+def lapse_too_early(patch: Patch) -> None:
+    """What the chain has not seen used yet is free again."""
+    patch.setattr(Unused, "for_ever", lambda *_: True)
+
+
+@mutant("chain read: forged receipt")
+def chain_not_asked(patch: Patch) -> None:
+    """A receipt is proof although the chain could be asked."""
+    real = booking.accepted
+
+    def accepted(run: Run, job_id: str, answer: Submitted, now: datetime, **_: object) -> Run:
+        return real(run, job_id, answer, now)
+
+    patch.setattr(booking, "accepted", accepted)
 
 
 def _settled_at(run: Run, job_id: str, transaction: str | None, spent: int) -> Run:

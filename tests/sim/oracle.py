@@ -28,6 +28,8 @@ _LONGEST: Final = 900
 """Seconds that an authorization may be valid."""
 _MARGIN: Final = 60
 """Seconds beyond its `validBefore` for which an authorization counts as usable."""
+_WAITED_FOR: Final = {"unresolved": _MARGIN, "lapsed": -_MARGIN}
+"""Least seconds since `validBefore` when it is given up. A chain goes by its own clock; ours may be behind."""
 _EARLIER: Final = {"pending": 0, "unresolved": 1, "completed": 1, "failed": 1}
 _OPEN_JOB: Final = ("pending", "submitted", "running")
 
@@ -204,15 +206,15 @@ class Oracle:
         broken = verify(map(public_observation, trail), {"seq": run.audit.seq, "hash": run.audit.hash})
         _must(not broken, "the trail is numbered and chained", broken)
         for entry in trail[len(before) :]:
-            if entry.data.get("event") == "unresolved":
-                await self._waited_for(run, entry)
+            if entry.data.get("event") in _WAITED_FOR:
+                await self._waited_for(run, entry, _WAITED_FOR[str(entry.data["event"])])
 
-    async def _waited_for(self, run: Run, entry: Observation) -> None:
+    async def _waited_for(self, run: Run, entry: Observation, least: int) -> None:
         """An authorization is given up only once it cannot be used any more."""
         payments = {str(each.id): each for each in await self._books.payments(run)}
         payment = payments[str(entry.data["jobId"])]
         waited = (entry.timestamp - payment.valid_before).total_seconds()
-        _must(waited >= _MARGIN, "an authorization is waited for until it has expired", (payment.id, waited))
+        _must(waited >= least, "an authorization is waited for until it has expired", (payment.id, waited))
 
     def _work(self, run: Run, jobs: Mapping[str, Job]) -> None:
         """Jobs in the books are jobs at the vendors."""

@@ -36,7 +36,7 @@ def test_a_fault_in_the_protocol_is_found(
 
 
 def test_without_a_fault_the_same_schedules_find_nothing() -> None:
-    """So what is found above is the fault. That deaths and stragglers find nothing then is said in `test_crash`."""
+    """So what is found above is the fault. That deaths and stragglers find nothing then, `test_crash` shows."""
     most = max(mutant.seeds for mutant in MUTANTS)
 
     assert Mutant("none", lambda _: None, seeds=most).hunt() is None
