@@ -9,7 +9,7 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim test-wire interop bench peers-lose-money test-chain lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes test-wire interop bench peers-lose-money test-chain lint types unit unit-newest picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -17,6 +17,7 @@ help:
 	@echo "make peers-lose-money  who pays twice when an answer is lost or a process dies"
 	@echo "make test     lint, types and tests: all that CI runs"
 	@echo "make sim      10,000 random schedules with crashes, delays and bad vendors; SEEDS=1000000 for a night"
+	@echo "make crashes  a run killed at every pair of its effects, and more; takes minutes"
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
@@ -61,6 +62,10 @@ SEEDS ?= 10000
 FROM ?= 0
 sim: $(STAMP)
 	$(BIN)/python -m tests.sim --seeds $(SEEDS) --from $(FROM) $(TRACE)
+
+# What the tests do within a purchase, done anywhere in a run: every death, failure, late arrival and pair of deaths.
+crashes: $(STAMP)
+	$(BIN)/python -m tests.sim.crash_everywhere
 
 # PURSER_WIRE=required: no server, or any test skipped, is a failure. PURSER_WIRE_SEED: another kill test.
 test-wire: $(STAMP)

@@ -59,6 +59,10 @@ _MOST: Final = 1_000
 """Effects that no run has."""
 
 
+def _changes(name: str) -> bool:
+    return name.partition(" ")[0] in _CHANGING
+
+
 class Never(AssertionError):
     """A run did not end."""
 
@@ -147,7 +151,7 @@ class Wound:
     @property
     def changes(self) -> bool:
         """What it struck would change something in the world."""
-        return self.where.partition(", ")[2].partition(" ")[0] in _CHANGING
+        return _changes(self.where.partition(", ")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,7 +286,7 @@ async def life_of(scenario: Scenario, reaper: Reaper) -> Life:
 
 @cache
 def _impatient() -> Settings:
-    return Settings(stall_seconds=60)
+    return Settings(stall_seconds=30)
 
 
 async def crashes(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
@@ -292,9 +296,17 @@ async def crashes(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
 
 
 async def failures(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
-    """The same, with a process that lives on: the store, the vendor or the planner fails at that effect."""
-    async for lived in _each(scenario, Breaker, (), after=after):
-        yield lived
+    """The same, with a process that lives on: store, vendor, planner, wallet or chain fails there, and once only.
+
+    `after` it has happened only where it changes something: an answer that never came is one that was lost.
+    """
+    reaper = Reaper()
+    await (await life_of(scenario, reaper)).live()
+    for number, name in enumerate(reaper.log, start=1):
+        if not after or _changes(name):
+            life = await life_of(scenario, Breaker())
+            end = await life.live((Blow(number, after),))
+            yield Lived(number, tuple(life.wounds), end, died=False)
 
 
 async def pairs(scenario: Scenario, *, everywhere: bool) -> AsyncIterator[Lived]:
@@ -330,5 +342,5 @@ async def _each(
         end = await life.live((*before, Blow(number, after)))
         if len(life.wounds) <= len(before):
             return
-        yield Lived(number, tuple(life.wounds), end, died=kind is not Breaker)
+        yield Lived(number, tuple(life.wounds), end, died=True)
     raise Never(scenario.name)
