@@ -14,18 +14,20 @@ from types import SimpleNamespace
 from typing import Any, Final
 from unittest import mock
 
+from bson import ObjectId
 from bson.tz_util import utc
 from mongomock import collection, helpers
 
-__all__ = ["copied", "from_store", "quick_copies", "to_store"]
+__all__ = ["quick_copies"]
 
 _NONE: Final = timedelta(0)
+_ATOMS: Final = frozenset({str, int, float, bool, type(None), ObjectId})
 
 
 def copied(value: Any) -> Any:
     """A copy that shares no container with `value`."""
     if isinstance(value, dict):
-        return {key: copied(each) for key, each in value.items()}
+        return {key: each if type(each) in _ATOMS else copied(each) for key, each in value.items()}
     if isinstance(value, list):
         return [copied(each) for each in value]
     return value
@@ -34,7 +36,7 @@ def copied(value: Any) -> Any:
 def from_store(value: Any) -> Any:
     """A copy with its times in UTC."""
     if isinstance(value, dict):
-        return {key: from_store(each) for key, each in value.items()}
+        return {key: each if type(each) in _ATOMS else from_store(each) for key, each in value.items()}
     if isinstance(value, list):
         return [from_store(each) for each in value]
     return value.replace(tzinfo=utc) if isinstance(value, datetime) else value
@@ -43,7 +45,7 @@ def from_store(value: Any) -> Any:
 def to_store(value: Any) -> Any:
     """A copy as BSON keeps it: lists for tuples, times without a zone and in whole milliseconds."""
     if isinstance(value, dict):
-        return {key: to_store(each) for key, each in value.items()}
+        return {key: each if type(each) in _ATOMS else to_store(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [to_store(each) for each in value]
     if not isinstance(value, datetime):
@@ -52,11 +54,18 @@ def to_store(value: Any) -> Any:
     return (value - offset).replace(tzinfo=None, microsecond=value.microsecond // 1_000 * 1_000)
 
 
+def _whole(self: object, document: Any, fields: object, container: object) -> Any:
+    """What a read without a projection gives: `from_store` copies it next."""
+    if fields:
+        raise NotImplementedError("the embedded store asks for no projection")
+    return document
+
+
 @contextmanager
 def quick_copies() -> Iterator[None]:
     """Within it mongomock copies as this module does."""
     with (
-        mock.patch.object(collection, "_copy_field", lambda value, _: value),  # `from_store` copies it next
+        mock.patch.object(collection.Collection, "_copy_only_fields", _whole),
         mock.patch.object(collection, "copy", SimpleNamespace(copy=copy.copy, deepcopy=copied)),
         mock.patch.object(helpers, "make_datetime_timezone_aware_in_document", from_store),
         mock.patch.object(helpers, "patch_datetime_awareness_in_document", to_store),

@@ -85,7 +85,7 @@ def draw(seed: int) -> Scenario:
     vendors = DEFAULT_CATALOG if chance.random() < 0.85 else (_free(DEFAULT_CATALOG[0]), DEFAULT_CATALOG[1])
     fates = [fate for fate in _TROUBLES if chance.random() < 0.6] or list(_TROUBLES)
     return Scenario(
-        tickers=chance.randint(2, 5),
+        tickers=chance.choice((2, 2, 3, 3, 4, 5)),
         buyers=tuple(_buyer(chance, calm=calm) for _ in range(chance.choice((1, 1, 1, 2)))),
         vendors=vendors,
         pinned=chance.random() < 0.7,
@@ -104,7 +104,7 @@ def draw(seed: int) -> Scenario:
             stickiness=chance.choice((0.0, 0.3, 0.7, 0.9)),
             pace=chance.choice((1, 10, 150)),
         ),
-        steps=chance.choice((60, 120, 200)),
+        steps=chance.choice((120, 240, 360)),
     )
 
 

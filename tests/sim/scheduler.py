@@ -92,8 +92,10 @@ _RISK: Final = {
     Kind.WALLET: 3.0,
     Kind.CHAIN: 3.0,
 }
-"""Trouble is dealt out by the harm that it can do: there are ten reads and writes to each request. A run's own
-document, where everything is decided, meets twice that of other writes."""
+"""Trouble is dealt out by the harm that it can do: there are ten reads and writes to each request."""
+
+_RISKY: Final = {"update runs": 2.0, "POST /submit-job": 5.0, "POST /submit-job paid": 10.0}
+"""Where everything is decided, and where money leaves."""
 
 _ADRIFT: Final = (Fate.WAIT,)
 
@@ -241,7 +243,7 @@ class Scheduler:
         else:
             possible = (_BEFORE if parked.stage == "before" else _AFTER)[parked.kind]
         possible = tuple(each for each in possible if each in self._temper.fates)
-        risk = 2.0 if parked.name == "update runs" else _RISK[parked.kind]
+        risk = _RISKY.get(parked.name, _RISK[parked.kind])
         trouble = min(0.5, self._temper.trouble * risk)
         if not possible or not self._choices.happens(trouble):
             return Fate.GO

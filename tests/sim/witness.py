@@ -95,6 +95,7 @@ class Witness:
         self._owners: dict[str, str] = {}
         self._nonces: dict[str, str] = {}
         self._jobs: dict[tuple[str, str], int] = defaultdict(int)
+        self._ordered: set[str | None] = set()
         self._seen = [0, 0, 0, 0]
 
     def written(self, process: str, document: Mapping[str, Any], now: datetime) -> None:
@@ -141,6 +142,10 @@ class Witness:
     def payee(self, vendor_id: str) -> str | None:
         """Who is pinned at the vendor, or was the first to be paid there."""
         return self._payees.get(vendor_id)
+
+    def has_job(self, key: str | None) -> bool:
+        """The vendor has a job under this idempotency key already."""
+        return key in self._ordered
 
     def same_trail(self, run: Run, trail: Sequence[Observation]) -> None:
         """The trail of an ended run is what was seen of it, entry by entry, and tells no usable authorization."""
@@ -227,6 +232,7 @@ class Witness:
     def _started(self, started: JobStarted) -> None:
         whose = started.vendor_id, started.key
         self._jobs[whose] += 1
+        self._ordered.add(started.key)
         doubled = sum(
             fired.fault == FaultName.DUPLICATE_JOB and fired.vendor_id == started.vendor_id
             for fired in self._journal.faults

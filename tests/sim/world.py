@@ -54,13 +54,14 @@ from vendors.client import VendorClient
 from x402.chain import ChainReader
 from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.wire import PAYMENT_HEADERS
 
 __all__ = ["Met", "World"]
 
 T = TypeVar("T")
 
-_PATIENCE: Final = timedelta(hours=16)
-"""Virtual time by which every run must have ended. Thirty waits of ten minutes are five hours."""
+_PATIENCE: Final = 16 * 3_600 * 1_000
+"""Virtual milliseconds by which every run must have ended. Thirty waits of ten minutes are five hours."""
 
 _DEAD_FOR: Final = (1.0, 0.0, 12.0, 60.0, 300.0)
 """Seconds until a process that died is replaced."""
@@ -130,7 +131,7 @@ class World:
         registry = VendorStore(self._database)
         for persona in self.scenario.vendors:
             await registry.add(registered(persona, pinned=self.scenario.pinned))
-        tasks = [asyncio.ensure_future(self._ticker()) for _ in range(self.scenario.tickers)]
+        tasks = [asyncio.ensure_future(self._ticker(number)) for number in range(self.scenario.tickers)]
         tasks += [
             asyncio.ensure_future(self._user(buyer, number)) for number, buyer in enumerate(self.scenario.buyers)
         ]
@@ -162,18 +163,21 @@ class World:
 
     # ---------------------------------------------------------------- who lives in it
 
-    async def _ticker(self) -> None:
-        """A process that ticks; when it dies, another takes its place."""
-        while not self._over():
+    async def _ticker(self, number: int) -> None:
+        """A process that ticks; when it dies, another takes its place.
+
+        Once nothing is left to chance the first one does what is left to do, and the others go home.
+        """
+        while not self._over() and (number == 0 or not self._choices.silent):
             process = self._process()
             try:
-                await self._cron(process, self._services(process))
+                await self._cron(process, self._services(process), number)
             except Killed:
                 self._met["processes killed"] += 1
                 await asyncio.sleep(self._choices.pick(_DEAD_FOR))
 
-    async def _cron(self, process: Process, services: Services) -> None:
-        while not self._over():
+    async def _cron(self, process: Process, services: Services, number: int) -> None:
+        while not self._over() and (number == 0 or not self._choices.silent):
             if process.dead:
                 raise Killed
             pause = self.scenario.period
@@ -239,7 +243,7 @@ class World:
             raise self._wrong
         self._witness.look()
         self._notary.check()
-        if self._clock.now() - START > _PATIENCE:
+        if self._clock.ms > _PATIENCE:
             raise Wrong("a run ends", str({key: known.status for key, known in self._witness.runs.items()}))
 
     def _process(self) -> Process:
@@ -325,8 +329,12 @@ class World:
     async def carried(self, request: httpx.Request) -> httpx.Response:
         """A request at the vendor, with whatever goes wrong there by chance."""
         request.headers.pop(FAULT_HEADER, None)
-        if self.scenario.wire_faults and self._choices.happens(self.scenario.wire_faults):
-            fault = request.headers[FAULT_HEADER] = self._choices.pick(self._choices.pick(FAULTS))
+        chance, faults = self.scenario.wire_faults, FAULTS
+        if chance and self._witness.has_job(request.headers.get("idempotency-key")):
+            # an order that is repeated: rare enough, and one fault needs it
+            chance, faults = 0.3, ((str(FaultName.DUPLICATE_JOB),),)
+        if chance and self._choices.happens(chance):
+            fault = request.headers[FAULT_HEADER] = self._choices.pick(self._choices.pick(faults))
             self.scheduler.note(request.headers["x-vendor-id"], f"{request.method} {request.url.path}", fault)
         return await self._transport.handle_async_request(request)
 
@@ -372,7 +380,8 @@ class _Wire(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry a request, or not."""
-        name = f"{request.method} {request.url.path}"
+        paid = any(name in request.headers for name in PAYMENT_HEADERS.values())
+        name = f"{request.method} {request.url.path}{' paid' if paid else ''}"
         return await self._world.scheduler.cross(
             self._process, name, Kind.WIRE, lambda: self._world.carried(request)
         )
