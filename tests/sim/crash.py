@@ -6,14 +6,12 @@ world as killed before the next one; both are tried one at a time, pairs are of 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
-from typing import Final, TypeVar
+from typing import Final
 
-import httpx
 from bson import ObjectId
 
 from agent.errors import RunBusy, StoreUnavailable
@@ -24,16 +22,15 @@ from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.chain import LedgerChain
-from tests.agent.killing import Killed, Reaper, WatchedChain, Watcher
+from tests.agent.killing import Killed, Reaper, WatchedChain
 from tests.agent.stage import START, Stage, a_stage
+from tests.sim.crash_blows import Breaker, Cancelling, Straggler, changes
 from tests.sim.crash_scenarios import DeadPlanner, End, Scenario
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
-from x402.errors import ChainUnavailable
 
 __all__ = [
     "Blow",
-    "Breaker",
     "Life",
     "Lived",
     "Never",
@@ -45,90 +42,18 @@ __all__ = [
     "stragglers",
 ]
 
-T = TypeVar("T")
-
 _STEPS: Final = 200
 """Ticks, deaths and waits after which a run counts as stuck. The longest life here takes about sixty."""
 
 _PATIENCE: Final = timedelta(hours=2)
 """Virtual time by which each of these lives is over. Their longest wait is for an authorization to expire."""
 
-_CHANGING: Final = ("insert", "insert_new", "update", "replace", "delete", "POST")
-
 _MOST: Final = 1_000
 """Effects that no run has."""
 
 
-def _changes(name: str) -> bool:
-    return name.partition(" ")[0] in _CHANGING
-
-
 class Never(AssertionError):
     """A run did not end."""
-
-
-class Breaker(Reaper):
-    """Lets the n-th effect fail once, before it happens or after, as its kind does. The process lives on."""
-
-    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
-        """Let the effect happen, or fail."""
-        try:
-            return await super().watch(name, effect)
-        except Killed:
-            self.at = None
-            raise _failure(name, after=self.after) from None
-
-
-def _failure(name: str, *, after: bool) -> Exception:
-    if "/" in name:
-        return httpx.ReadError("the answer was lost") if after else httpx.ConnectError("nobody there")
-    if name.startswith("chain"):
-        return ChainUnavailable("the node is away")
-    if name in ("plan", "sign"):
-        return RuntimeError(f"nobody there to {name}")
-    return StoreUnavailable("the database is away")
-
-
-class Straggler(Reaper):
-    """Kills before an effect, which happens all the same: after the effect of the second blow, before that kills
-    too. So may a packet in the network arrive, or a write that the server had queued."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._late: Callable[[], Awaitable[object]] | None = None
-
-    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
-        """Let the effect happen, keep it back, or let the one that was kept back happen after it."""
-        now = self.count + 1 == self.at
-        if now and not self.after:
-            self._late = effect
-        if now and self.after:
-            return await super().watch(name, lambda: self._with_the_late_one(effect))
-        return await super().watch(name, effect)
-
-    async def _with_the_late_one(self, effect: Callable[[], Awaitable[T]]) -> T:
-        try:
-            return await effect()
-        finally:
-            if self._late is not None:
-                with suppress(Exception):  # nobody is there to hear of it
-                    await self._late()
-
-
-class _Cancelling:
-    """A user who cancels while the first payment is under way."""
-
-    def __init__(self, inner: Watcher) -> None:
-        self._inner = inner
-        self.cancel: Callable[[], Awaitable[object]] | None = None
-
-    async def watch(self, name: str, effect: Callable[[], Awaitable[T]]) -> T:
-        async def cancelled() -> T:
-            if name.endswith(" paid") and self.cancel is not None:
-                await self.cancel()
-            return await effect()
-
-        return await self._inner.watch(name, cancelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +76,7 @@ class Wound:
     @property
     def changes(self) -> bool:
         """What it struck would change something in the world."""
-        return _changes(self.where.partition(", ")[2])
+        return changes(self.where.partition(", ")[2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +191,7 @@ class Life:
 
 async def life_of(scenario: Scenario, reaper: Reaper) -> Life:
     """A new world, and a run that is about to be started in it."""
-    cancelling = _Cancelling(reaper)
+    cancelling = Cancelling(reaper)
     stage = await a_stage(
         scenario.faults,
         watcher=cancelling,
@@ -303,7 +228,7 @@ async def failures(scenario: Scenario, *, after: bool) -> AsyncIterator[Lived]:
     reaper = Reaper()
     await (await life_of(scenario, reaper)).live()
     for number, name in enumerate(reaper.log, start=1):
-        if not after or _changes(name):
+        if not after or changes(name):
             life = await life_of(scenario, Breaker())
             end = await life.live((Blow(number, after),))
             yield Lived(number, tuple(life.wounds), end, died=False)

@@ -13,7 +13,8 @@ from agent.models import INDEXES
 from agent.tick import tick
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import Stage, a_stage
-from tests.sim.crash import Blow, Breaker, Lived, crashes, failures, life_of, pairs, stragglers
+from tests.sim.crash import Blow, Lived, crashes, failures, life_of, pairs, stragglers
+from tests.sim.crash_blows import Breaker
 from tests.sim.crash_scenarios import SCENARIOS, Scenario
 from tests.sim.quick import quick_copies
 

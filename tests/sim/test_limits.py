@@ -21,7 +21,7 @@ from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage
-from tests.sim.crash import Breaker
+from tests.sim.crash_blows import Breaker
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.purse import Purse
 from tests.sim.quick import quick_copies
