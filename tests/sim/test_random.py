@@ -31,9 +31,11 @@ SEEDS = range(260)
 
 @pytest.fixture(scope="module")
 def met() -> Counter[str]:
-    """What the schedules of this module's seeds met, all of which must hold."""
+    """What the first schedules met, all of which must hold."""
     counts: Counter[str] = Counter()
-    for seed in SEEDS:
+    for seed in range(AT_MOST):
+        if seed >= AT_LEAST and all(counts[f"vendor fault {fault}"] for fault in FaultName):
+            break
         schedule = play(seed)
         assert schedule.reason is None, f"make sim SEEDS=1 FROM={seed}: {schedule.reason}"
         counts += schedule.counts

@@ -95,7 +95,7 @@ class Witness:
         self._owners: dict[str, str] = {}
         self._nonces: dict[str, str] = {}
         self._jobs: dict[tuple[str, str], int] = defaultdict(int)
-        self._ordered: set[str | None] = set()
+        self._ordered: set[str] = set()
         self._seen = [0, 0, 0, 0]
 
     def written(self, process: str, document: Mapping[str, Any], now: datetime) -> None:
@@ -143,7 +143,7 @@ class Witness:
         """Who is pinned at the vendor, or was the first to be paid there."""
         return self._payees.get(vendor_id)
 
-    def has_job(self, key: str | None) -> bool:
+    def has_job(self, key: str) -> bool:
         """The vendor has a job under this idempotency key already."""
         return key in self._ordered
 

@@ -46,6 +46,7 @@ from tests.sim.ledger_chain import LateChain
 from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
+from tests.sim.purse import Purse
 from tests.sim.scenario import FAULTS, Buyer, Scenario
 from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
 from tests.sim.whims import WhimsicalPlanner
@@ -95,6 +96,13 @@ class World:
             payees,
             self._clock.unix,
             skew=2 * scenario.skew + timedelta(seconds=1),
+            lapses=scenario.chain_late is not None,
+        )
+        self._purse = Purse(
+            self._journal,
+            scenario.settings.limits,
+            _wallet().address,
+            self._clock.unix,
             lapses=scenario.chain_late is not None,
         )
         self.scheduler = Scheduler(self._clock, choices, scenario.temper, scenario.steps, self._look)
@@ -148,6 +156,7 @@ class World:
         chain_read = self.scenario.chain_late is not None
         oracle = Oracle(self._database, self._journal, self._chain, payees, chain_read=chain_read)
         books = RunStore(self._database)
+        await self._purse.check_end(self._database)
         if len(self._witness.runs) != len(self.scenario.buyers):
             raise Wrong("an order is one run", f"{len(self._witness.runs)} runs")
         for run_id, cancelled in self._promised.items():
@@ -242,6 +251,7 @@ class World:
         if self._wrong is not None:
             raise self._wrong
         self._witness.look()
+        self._purse.look()
         self._notary.check()
         if self._clock.ms > _PATIENCE:
             raise Wrong("a run ends", str({key: known.status for key, known in self._witness.runs.items()}))
@@ -317,6 +327,7 @@ class World:
         result = await effect()
         try:
             if name == "update runs" and isinstance(result, dict):
+                self._purse.written(result)
                 self._witness.written(process.name, result, self._clock.now())
             elif name == "insert runs":
                 for found in await self._database.collection("runs").find({}, [("_id", 1)], 10):
@@ -329,14 +340,23 @@ class World:
     async def carried(self, request: httpx.Request) -> httpx.Response:
         """A request at the vendor, with whatever goes wrong there by chance."""
         request.headers.pop(FAULT_HEADER, None)
-        chance, faults = self.scenario.wire_faults, FAULTS
-        if chance and self._witness.has_job(request.headers.get("idempotency-key")):
-            # an order that is repeated: rare enough, and one fault needs it
-            chance, faults = 0.3, ((str(FaultName.DUPLICATE_JOB),),)
-        if chance and self._choices.happens(chance):
-            fault = request.headers[FAULT_HEADER] = self._choices.pick(self._choices.pick(faults))
+        if fault := self._fault_of(request):
+            request.headers[FAULT_HEADER] = fault
             self.scheduler.note(request.headers["x-vendor-id"], f"{request.method} {request.url.path}", fault)
         return await self._transport.handle_async_request(request)
+
+    def _fault_of(self, request: httpx.Request) -> str | None:
+        """What goes wrong with a request by chance; two faults are tried where they can show, which is seldom."""
+        key = request.headers.get("idempotency-key")
+        if not self.scenario.wire_faults:
+            return None
+        if key and self._witness.has_job(key) and self._choices.happens(0.3):
+            return FaultName.DUPLICATE_JOB
+        if key and self._journal.jobs and _pays(request) and self._choices.happens(0.4):
+            return FaultName.OTHER_JOB
+        if self._choices.happens(self.scenario.wire_faults):
+            return self._choices.pick(self._choices.pick(FAULTS))
+        return None
 
 
 class _CountingRuns(RunStore):
@@ -380,11 +400,14 @@ class _Wire(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry a request, or not."""
-        paid = any(name in request.headers for name in PAYMENT_HEADERS.values())
-        name = f"{request.method} {request.url.path}{' paid' if paid else ''}"
+        name = f"{request.method} {request.url.path}{' paid' if _pays(request) else ''}"
         return await self._world.scheduler.cross(
             self._process, name, Kind.WIRE, lambda: self._world.carried(request)
         )
+
+
+def _pays(request: httpx.Request) -> bool:
+    return any(name in request.headers for name in PAYMENT_HEADERS.values())
 
 
 @cache
