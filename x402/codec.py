@@ -237,4 +237,6 @@ _PLAIN: Final = json.JSONDecoder(
 _EXACT: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
 )
-_ENCODER: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+_ENCODER: Final = json.JSONEncoder(
+    ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")
+)

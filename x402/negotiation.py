@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Final
 
 from x402.codec import Json, JsonObject, decode_header, integer_field, parse_object
@@ -41,6 +42,8 @@ __all__ = [
 
 BACKDATE: Final = 600
 """Seconds by which `validAfter` lies in the past: the verifier's clock may be behind ours (x402#208)."""
+
+_domain = lru_cache(maxsize=256)(Domain)  # checked when it is made; a token has one, and many payments
 
 
 def read_challenge(headers: Mapping[str, str], body: bytes, *, body_terms: bool = False) -> Challenge:
@@ -135,7 +138,7 @@ def build_payment(
         nonce=nonce,
     )
     return UnsignedPayment(
-        typed=TypedAuthorization(Domain(token.name, token.version, chain, offer.asset), authorization),
+        typed=TypedAuthorization(_domain(token.name, token.version, chain, offer.asset), authorization),
         offer=offer,
         resource=challenge.resource if offer.version > 1 else None,
         extensions=_echo(challenge.extensions, payment_id) if offer.version > 1 else None,
