@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
@@ -79,7 +80,39 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed, always the same."""
+    """The scenario of a seed, always the same. In one of four, limits bind all its runs together."""
+    scenario, chance = _drawn(seed), random.Random(f"{seed}/limits")
+    return scenario if scenario.calm or chance.random() < 0.75 else _limited(scenario, chance)
+
+
+def _limited(scenario: Scenario, chance: random.Random) -> Scenario:
+    """Two buyers at least, and limits that some of what they want is above. They do not wait for the next day."""
+    until = START + timedelta(hours=chance.choice((2, 3, 6)))
+    wanted = (*scenario.buyers, *(_buyer(chance, calm=False) for _ in range(2 - len(scenario.buyers))))
+    buyers = tuple(
+        replace(each, constraints=each.constraints.model_copy(update={"deadline": until})) for each in wanted
+    )
+    prices = [
+        at_rate(vendor.base_price_per_hour, buyer.constraints.max_hours or 0.1)
+        for vendor in scenario.vendors
+        for buyer in buyers
+    ]
+    limits = {
+        "max_per_day": _limit(chance, prices),
+        "max_per_vendor_per_day": _limit(chance, prices),
+        "max_per_wallet": _limit(chance, prices),
+        "max_per_payment": chance.choice((None, None, None, max(prices), max(prices) - 1)),
+    }
+    return replace(scenario, buyers=buyers, settings=scenario.settings.model_copy(update=limits))
+
+
+def _limit(chance: random.Random, prices: Sequence[int]) -> int | None:
+    """None, or just enough for one or two of these purchases, or just not enough."""
+    enough = sum(chance.choices(prices, k=chance.choice((1, 2, 2, 3))))
+    return chance.choice((None, enough, enough, enough - 1))
+
+
+def _drawn(seed: int) -> Scenario:
     chance = random.Random(f"{seed}/scenario")
     calm = chance.random() < 0.02
     vendors = DEFAULT_CATALOG if chance.random() < 0.85 else (_free(DEFAULT_CATALOG[0]), DEFAULT_CATALOG[1])
