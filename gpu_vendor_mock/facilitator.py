@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gpu_vendor_mock.server import port
+from gpu_vendor_mock.server import listen, port
 from x402.codec import MAX_BYTES
 from x402.desk import FacilitatorDesk
 from x402.facilitator import Facilitator
@@ -62,7 +61,7 @@ def main(clock: Callable[[], float] = time.time) -> int:
     parser.add_argument("--port", type=port, default=4021, help="port, 0 for a free one (default: %(default)s)")
     arguments = parser.parse_args()
     try:
-        listening = socket.create_server((arguments.host, arguments.port))
+        listening = listen(arguments.host, arguments.port)
     except OSError as exc:
         sys.stderr.write(f"cannot listen on {arguments.host}:{arguments.port}: {exc}\n")
         return 2

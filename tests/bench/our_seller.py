@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import sys
 import time
 
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gpu_vendor_mock.server import listen
 from tests.x402.samples import NETWORK, PAYEE
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
@@ -42,8 +42,7 @@ async def plain(_request: Request) -> Response:
 def main() -> None:
     """Serve until terminated."""
     app = Starlette(routes=[Route("/goods", goods), Route("/plain", plain)])
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or asyncio's answers wait for an ACK
+    with listen("127.0.0.1", 0) as listening:
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}\n")
         sys.stdout.flush()
         uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[listening])
