@@ -13,7 +13,7 @@ from scripts.servers import ROOT
 from tests.bench.contest import Sizes, missing, run
 from tests.bench.table import lines
 
-FULL = Sizes(rounds=15, calls=60, requests=25, rush=256)
+FULL = Sizes(rounds=11, calls=60, requests=25, rush=160)
 QUICK = Sizes(rounds=1, calls=3, requests=3, rush=40)
 
 

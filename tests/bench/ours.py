@@ -102,6 +102,15 @@ class _Buyer:
             for _ in range(IN_FLIGHT)
         ]
 
+    async def store(self, times: int, _url: str) -> list[float]:
+        """Store as much as one payment does."""
+
+        async def twice() -> None:
+            await self._notes.store({"event": "intent", "fill": "x" * 100})
+            await self._notes.store({"event": "authorized", "fill": "x" * 1000})
+
+        return await timed(times, twice)
+
     async def get(self, times: int, url: str) -> list[float]:
         """GET without paying."""
         return await timed(times, lambda: self._plain(self._clients[0], url))
@@ -151,6 +160,7 @@ if __name__ == "__main__":
             "verify": verify,
             "limit of sign": limit_of_signing,
             "limit of verify": limit_of_verifying,
+            "store": buyer.store,
             "get": buyer.get,
             "pay": buyer.pay,
             "rush": buyer.rush,
