@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+from functools import lru_cache
 from typing import Final, Self
 
 from coincurve import PrivateKey, PublicKey
@@ -65,6 +66,7 @@ class SigningKey:
         return signature[:64] + bytes((signature[64] + 27,))
 
 
+@lru_cache(maxsize=256)  # who verifies and then settles asks twice; it is most of what either costs
 def recover(digest: bytes, signature: bytes) -> str:
     """The address, in lower case, whose key signed the digest. v may be 27 or 28, or 0 or 1.
 

@@ -53,9 +53,10 @@ async def sign(times: int, _url: str) -> list[float]:
 
 async def verify(times: int, _url: str) -> list[float]:
     """Header in, verdict out, without a chain."""
-    header = await _signed(_CHALLENGE, _OFFER)
+    headers = iter([await _signed(_CHALLENGE, _OFFER) for _ in range(times)])  # what was seen before costs less
 
     async def once() -> None:
+        header = next(headers)
         verdict = check(decode_payment(header.name, header.value), _OFFER, time.time())
         if not verdict.valid:
             raise RuntimeError(verdict.message)
