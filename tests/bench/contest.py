@@ -166,7 +166,7 @@ def _round(stands: Mapping[str, _Stand], sizes: Sizes, book: _Book) -> None:
     """Every thing once. The limit of paying is what it cannot do without: a second request, two entries on the
     disk, a signature, a recovery, and their hashes."""
     ours = stands[OURS].worker
-    limit = median(ours.do("store", sizes.requests))
+    stored, limit = median(ours.do("store", sizes.requests)), 0.0
     for task in ("sign", "verify"):
         for name, stand in stands.items():
             book.note(task, name, median(stand.worker.do(task, sizes.calls)))
@@ -178,7 +178,10 @@ def _round(stands: Mapping[str, _Stand], sizes: Sizes, book: _Book) -> None:
         paid = median(stand.worker.do("pay", sizes.requests, stand.url + _PAID))
         book.note("pay", name, paid - plain)
         if name == OURS:
-            book.note("pay", "limit", limit + plain)
+            book.note("pay", "limit", stored + limit + plain)
+            book.note("pay unstored", "limit", limit + plain)
+            paid = median(stand.worker.do("pay unstored", sizes.requests, stand.url + _PAID))
+        book.note("pay unstored", name, paid - plain)
     for name, stand in stands.items():
         (each,) = stand.worker.do("rush", sizes.rush, stand.url + _PAID)
         book.note("rush", name, 1 / each)

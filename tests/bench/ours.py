@@ -6,9 +6,10 @@ import asyncio
 import secrets
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from time import perf_counter
-from typing import Final
+from typing import Final, TypeAlias
 
 import httpx
 from coincurve import PrivateKey, PublicKey
@@ -17,6 +18,7 @@ from tests.bench.clockwork import serve, timed
 from tests.bench.notebook import Notebook
 from tests.x402.samples import KEY, NETWORK, PAYEE, challenge, offer
 from x402.client import BoundedTransport, PaymentAuth
+from x402.codec import JsonObject
 from x402.decode import decode_payment
 from x402.facilitator import check
 from x402.keccak import keccak256
@@ -26,6 +28,8 @@ from x402.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
 IN_FLIGHT: Final = 32
+
+Store: TypeAlias = Callable[[JsonObject], Awaitable[None]]
 
 _SIGNER: Final = LocalSigner(KEY)
 _CHALLENGE: Final = challenge()
@@ -89,6 +93,10 @@ async def limit_of_verifying(times: int, _url: str) -> list[float]:
     return await timed(times, once)
 
 
+async def _forget(_entry: JsonObject) -> None:
+    pass
+
+
 class _Buyer:
     """Clients that store their intent before they ask, and their authorization before they pay.
 
@@ -118,7 +126,11 @@ class _Buyer:
 
     async def pay(self, times: int, url: str) -> list[float]:
         """GET and pay, one after the other."""
-        return await timed(times, lambda: self._paid(self._clients[0], url))
+        return await timed(times, lambda: self._paid(self._clients[0], url, self._notes.store))
+
+    async def pay_unstored(self, times: int, url: str) -> list[float]:
+        """The same with nothing stored, as other clients do it. Purser never does."""
+        return await timed(times, lambda: self._paid(self._clients[0], url, _forget))
 
     async def rush(self, times: int, url: str) -> list[float]:
         """GET and pay, 32 in flight; what all of it took, divided by how many there were."""
@@ -126,7 +138,7 @@ class _Buyer:
 
         async def buy(http: httpx.AsyncClient) -> None:
             for _ in turns:
-                await self._paid(http, url)
+                await self._paid(http, url, self._notes.store)
 
         start = perf_counter()
         await asyncio.gather(*map(buy, self._clients))
@@ -135,16 +147,14 @@ class _Buyer:
     async def _plain(self, http: httpx.AsyncClient, url: str) -> None:
         (await http.get(url)).raise_for_status()
 
-    async def _paid(self, http: httpx.AsyncClient, url: str) -> None:
+    async def _paid(self, http: httpx.AsyncClient, url: str, store: Store) -> None:
         policy = Policy(10_000, frozenset({NETWORK}), payee=PAYEE, origin=url)
         purchase = secrets.token_hex(8)
-        await self._notes.store({"event": "intent", "purchase": purchase, "url": url, "most": policy.max_amount})
+        await store({"event": "intent", "purchase": purchase, "url": url, "most": policy.max_amount})
 
         async def authorize(terms: Challenge) -> PaymentHeader:
             header = await _signed(terms, choose(terms, policy))
-            await self._notes.store(
-                {"event": "authorized", "purchase": purchase, "name": header.name, "value": header.value}
-            )
+            await store({"event": "authorized", "purchase": purchase, "name": header.name, "value": header.value})
             return header
 
         answer = (await http.get(url, auth=PaymentAuth(authorize))).raise_for_status()
@@ -164,6 +174,7 @@ if __name__ == "__main__":
             "store": buyer.store,
             "get": buyer.get,
             "pay": buyer.pay,
+            "pay unstored": buyer.pay_unstored,
             "rush": buyer.rush,
         }
     )

@@ -20,7 +20,7 @@ class Row:
     what: str
     unit: str
     scale: float
-    goal: float
+    goal: float | None
     most: bool = False
 
     @property
@@ -28,9 +28,12 @@ class Row:
         """The best of several figures."""
         return max if self.most else min
 
-    def met(self, figure: float) -> bool:
-        """Whether a figure of Purser's reaches the goal."""
-        return figure * self.scale >= self.goal if self.most else figure * self.scale <= self.goal
+    def met(self, figure: float) -> str:
+        """Whether a figure of Purser's reaches the goal; "" where there is none."""
+        if self.goal is None:
+            return ""
+        reached = figure * self.scale >= self.goal if self.most else figure * self.scale <= self.goal
+        return "yes" if reached else "no"
 
     def ratio(self, ours: float, theirs: float) -> float:
         """How many times as good ours is."""
@@ -41,6 +44,7 @@ ROWS: Final = (
     Row("sign", "sign an authorization and encode the header", "ms", 1e3, 0.05),
     Row("verify", "decode and verify a payment, chain left out", "ms", 1e3, 0.10),
     Row("pay", "paid GET on loopback, added to a plain one", "ms", 1e3, 1.5),
+    Row("pay unstored", "the same, Purser storing nothing either", "ms", 1e3, None),
     Row("rush", "paid requests per second, 32 in flight", "/s", 1, 300, most=True),
     Row("start", "import until ready to pay", "ms", 1e3, 200),
     Row("memory", "memory of that process", "MB", 1e-6, 45),
@@ -83,8 +87,8 @@ def _cells(row: Row, measured: Mapping[str, Sequence[float]]) -> tuple[str, ...]
         f"{row.ratio(ours, coincurve):.1f}",
         "" if limit is None else _figure(limit * row.scale) + f" {row.unit}",
         "" if limit is None else f"{ours / limit:.1f}",
-        f"{'>=' if row.most else '<='} {row.goal:g} {row.unit}",
-        "yes" if row.met(ours) else "no",
+        "" if row.goal is None else f"{'>=' if row.most else '<='} {row.goal:g} {row.unit}",
+        row.met(ours),
     )
 
 
