@@ -92,6 +92,7 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(900, ge=1, le=86_400)
     purser_url: str = "http://127.0.0.1:3000"
     purser_home: str = "~/.purser"
+    purser_called_from: str = ""
     vercel: str | None = None
     aws_lambda_function_name: str | None = None
     vendor_secrets: dict[str, SecretStr] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -55,7 +54,9 @@ def networks_named(names: list[str]) -> frozenset[str]:
 
 def user_path(path: Path | str) -> Path:
     """A file named on the command line: `./purser` goes to the checkout before it starts Python."""
-    return Path(os.environ.get("PURSER_CALLED_FROM", "")) / Path(path).expanduser()
+    from scripts.session import settings_now
+
+    return Path(settings_now().purser_called_from) / Path(path).expanduser()
 
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="print the API's JSON and nothing else")]
