@@ -8,16 +8,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 import stamina
 
 from tests.sim.choices import Choices
 from tests.sim.quick import quick_copies
 from tests.sim.scenario import draw
-from tests.sim.scheduler import Fate
 from tests.sim.world import World
 
 __all__ = ["Failure", "Schedule", "hunt", "play", "shortest"]
+
+
+_STAGES: Final = {"after": "answer to ", "adrift": "late: ", "fault": "at the vendor, "}
+"""How the trace names what is no crossing from a process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +55,7 @@ class Failure:
 
     def __str__(self) -> str:
         head = f"seed {self.seed}, shortest failing prefix {self.prefix} decisions: {self.reason}"
-        smooth = f" after : {Fate.GO}"
-        return "\n".join([*(line for line in self.trace if not line.endswith(smooth)), head])
+        return "\n".join([*self.trace, head])
 
 
 def play(seed: int, prefix: int | None = None) -> Schedule:
@@ -71,7 +74,7 @@ def play(seed: int, prefix: int | None = None) -> Schedule:
     counts += world.scheduler.tally.fates
     counts["steps"] = world.scheduler.tally.steps
     trace = tuple(
-        f"{ms / 1000:10.3f} {who:>4} {name} {stage:6}: {fate}"
+        f"{ms / 1000:10.3f} {who:>4} {_STAGES.get(stage, '')}{name}: {fate}"
         for ms, who, stage, name, fate in world.scheduler.trace
     )
     return Schedule(seed, reason, trace, world.audit(), choices.count, tuple(choices.departures), counts)

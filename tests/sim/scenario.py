@@ -137,7 +137,7 @@ def _drawn(seed: int) -> Scenario:
             stickiness=chance.choice((0.0, 0.3, 0.7, 0.9)),
             pace=chance.choice((1, 10, 150)),
         ),
-        steps=chance.choice((120, 240, 360)),
+        steps=chance.choice((60, 120, 200)),
     )
 
 

@@ -1,10 +1,11 @@
 """Who takes the next step, and what becomes of it.
 
-Each crossing from a process to the world (store, vendor, planner, wallet, chain) is parked twice: before its
-effect, and with the answer in hand. When nobody can go on by himself, one of the parked is picked, and its fate:
-it goes on; it waits, while others go on; the effect fails, or happens and its answer is lost; the process dies.
-What had left a process that failed or died may also arrive later than that (it is `adrift`): a packet in the
-network, or a write in the server's queue.
+Each crossing from a process to the world (store, vendor, planner, wallet, chain) is parked before its effect;
+between two crossings a process touches nothing but its own memory. When nobody can go on by himself, one of the
+parked is picked, and its fate: it goes on; it waits, before the effect or with the answer under way, while others
+go on; the effect fails, or happens and its answer is lost; the process dies before it or after. What had left a
+process that failed or died may also arrive later than that (it is `adrift`): a packet in the network, or a write
+in the server's queue.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Kind(StrEnum):
 
 
 class Fate(StrEnum):
-    """What becomes of a step. Not each of them can befall each step."""
+    """What becomes of a crossing. Not each of them can befall each kind."""
 
     GO = "goes on"
     WAIT = "waits"
+    WAIT_AFTER = "waits for the answer"
     FAIL = "fails"
     FAIL_LATE = "fails and arrives late"
     LOSE = "loses its answer"
@@ -66,38 +68,33 @@ class Fate(StrEnum):
     TWICE = "arrives twice"
     DIE = "dies"
     DIE_LATE = "dies and arrives late"
+    DIE_AFTER = "dies before the answer"
 
 
-_BEFORE: Final = {
-    Kind.READ: (Fate.WAIT, Fate.FAIL, Fate.DIE),
-    Kind.WRITE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.DIE, Fate.DIE_LATE),
-    Kind.WIRE: (Fate.WAIT, Fate.FAIL, Fate.FAIL_LATE, Fate.TWICE, Fate.DIE, Fate.DIE_LATE),
-    Kind.PLANNER: (Fate.WAIT, Fate.FAIL, Fate.DIE),
-    Kind.WALLET: (Fate.WAIT, Fate.FAIL, Fate.DIE),
-    Kind.CHAIN: (Fate.WAIT, Fate.FAIL, Fate.DIE),
-}
-_AFTER: Final = {
-    Kind.READ: (Fate.WAIT, Fate.DIE),
-    Kind.WRITE: (Fate.WAIT, Fate.LOSE, Fate.DIE),
-    Kind.WIRE: (Fate.WAIT, Fate.LOSE, Fate.TEAR, Fate.DIE),
-    Kind.PLANNER: (Fate.WAIT, Fate.LOSE, Fate.DIE),
-    Kind.WALLET: (Fate.WAIT, Fate.LOSE, Fate.DIE),
-    Kind.CHAIN: (Fate.WAIT, Fate.DIE),
+_ALWAYS: Final = (Fate.WAIT, Fate.WAIT_AFTER, Fate.FAIL, Fate.DIE, Fate.DIE_AFTER)
+_POSSIBLE: Final = {
+    Kind.READ: _ALWAYS,
+    Kind.WRITE: (*_ALWAYS, Fate.FAIL_LATE, Fate.LOSE, Fate.DIE_LATE),
+    Kind.WIRE: (*_ALWAYS, Fate.FAIL_LATE, Fate.LOSE, Fate.TEAR, Fate.TWICE, Fate.DIE_LATE),
+    Kind.PLANNER: (*_ALWAYS, Fate.LOSE),
+    Kind.WALLET: (*_ALWAYS, Fate.LOSE),
+    Kind.CHAIN: _ALWAYS,
 }
 _RISK: Final = {
-    Kind.READ: 0.6,
-    Kind.WRITE: 1.0,
-    Kind.WIRE: 4.0,
-    Kind.PLANNER: 3.0,
-    Kind.WALLET: 3.0,
-    Kind.CHAIN: 3.0,
+    Kind.READ: 1.0,
+    Kind.WRITE: 1.5,
+    Kind.WIRE: 6.0,
+    Kind.PLANNER: 5.0,
+    Kind.WALLET: 5.0,
+    Kind.CHAIN: 5.0,
 }
 """Trouble is dealt out by the harm that it can do: there are ten reads and writes to each request."""
 
-_RISKY: Final = {"update runs": 2.0, "POST /submit-job": 5.0, "POST /submit-job paid": 10.0}
+_RISKY: Final = {"update runs": 3.0, "POST /submit-job": 8.0, "POST /submit-job paid": 15.0}
 """Where everything is decided, and where money leaves."""
 
-_ADRIFT: Final = (Fate.WAIT,)
+_WORST: Final = 0.6
+"""Chance of trouble that no crossing exceeds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +124,11 @@ class _Parked:
     name: str
     kind: Kind
     stage: Literal["before", "after", "adrift"]
-    future: asyncio.Future[Fate] | None
     deliver: Callable[[], None] | None
     """Lets the effect happen although nobody waits for it."""
     not_before: int = 0
+    future: asyncio.Future[Fate] | None = None
+    """Whoever waits; nobody does where it is adrift."""
 
 
 @dataclass
@@ -178,7 +176,7 @@ class Scheduler:
             self._adrift.add(late)
             late.add_done_callback(self._arrived)
 
-        fate = await self._park(process, name, kind, "before", deliver)
+        fate = await self._park(_Parked(process, name, kind, "before", deliver))
         if fate in (Fate.FAIL, Fate.FAIL_LATE):
             raise _refused(kind)
         happening = asyncio.ensure_future(effect()) if kind is Kind.WIRE else effect()
@@ -193,8 +191,12 @@ class Scheduler:
             result = await happening
         except Exception as exc:
             error = exc
-        fate = await self._park(process, name, kind, "after", None)
-        if fate is Fate.LOSE:
+        if fate is Fate.WAIT_AFTER:
+            await self._park(_Parked(process, name, kind, "after", None, self._later()))
+        elif fate is Fate.DIE_AFTER:
+            self.kill(process)
+            raise Killed
+        elif fate is Fate.LOSE:
             raise _lost(kind)
         if error is not None:
             raise error
@@ -226,7 +228,8 @@ class Scheduler:
         parked = self._next(ready)
         fate = self._fate(parked)
         self.trace.append((now, parked.process.name, parked.stage, parked.name, fate))
-        self.tally.fates[f"{parked.kind} {parked.stage}: {fate}"] += 1
+        if parked.stage != "after":
+            self.tally.fates[f"{parked.kind}{' adrift' if parked.stage == 'adrift' else ''}: {fate}"] += 1
         self._last = parked.process
         self._befall(parked, fate)
 
@@ -238,25 +241,23 @@ class Scheduler:
         return self._choices.pick(ready, weights)
 
     def _fate(self, parked: _Parked) -> Fate:
-        if parked.stage == "adrift":
-            possible: tuple[Fate, ...] = _ADRIFT
-        else:
-            possible = (_BEFORE if parked.stage == "before" else _AFTER)[parked.kind]
+        if parked.stage == "after":  # it has waited; its effect has happened
+            return Fate.GO
+        possible = (Fate.WAIT,) if parked.stage == "adrift" else _POSSIBLE[parked.kind]
         possible = tuple(each for each in possible if each in self._temper.fates)
         risk = _RISKY.get(parked.name, _RISK[parked.kind])
-        trouble = min(0.5, self._temper.trouble * risk)
-        if not possible or not self._choices.happens(trouble):
+        if not possible or not self._choices.happens(min(_WORST, self._temper.trouble * risk)):
             return Fate.GO
         return self._choices.pick(possible)
 
     def _befall(self, parked: _Parked, fate: Fate) -> None:
         if fate is Fate.WAIT:
-            self._postpone(parked)
+            parked.not_before = self._later()
             return
         if fate in (Fate.FAIL_LATE, Fate.DIE_LATE, Fate.TWICE):
-            ghost = _Parked(parked.process, parked.name, parked.kind, "adrift", None, parked.deliver)
+            deliver = parked.deliver
+            ghost = _Parked(parked.process, parked.name, parked.kind, "adrift", deliver, self._later())
             self._parked.append(ghost)
-            self._postpone(ghost)
         if fate in (Fate.DIE, Fate.DIE_LATE):
             self.kill(parked.process)
             return
@@ -266,8 +267,8 @@ class Scheduler:
         elif parked.deliver is not None:
             parked.deliver()
 
-    def _postpone(self, parked: _Parked) -> None:
-        parked.not_before = self._clock.ms + int(self._choices.pick(_WAITS) * 1_000)
+    def _later(self) -> int:
+        return self._clock.ms + int(self._choices.pick(_WAITS) * 1_000)
 
     def kill(self, process: Process) -> None:
         """End the process: whatever it waits for, it never hears of."""
@@ -278,26 +279,19 @@ class Scheduler:
                 if not parked.future.done():
                     parked.future.set_exception(Killed())
 
-    async def _park(
-        self,
-        process: Process,
-        name: str,
-        kind: Kind,
-        stage: Literal["before", "after"],
-        deliver: Callable[[], None] | None,
-    ) -> Fate:
-        if process.dead:
+    async def _park(self, parked: _Parked) -> Fate:
+        if parked.process.dead:
             raise Killed
         future: asyncio.Future[Fate] = asyncio.get_running_loop().create_future()
-        parked = _Parked(process, name, kind, stage, future, deliver)
+        parked.future = future
         self._parked.append(parked)
         try:
             return await future
         except asyncio.CancelledError:
             if parked not in self._parked:
                 pass
-            elif stage == "before" and kind is Kind.WIRE:  # a time-out takes nothing back from the network
-                parked.stage, parked.future = "adrift", None
+            elif parked.stage == "before" and parked.kind is Kind.WIRE:
+                parked.stage, parked.future = "adrift", None  # a time-out takes nothing back from the network
             else:
                 self._parked.remove(parked)
             raise

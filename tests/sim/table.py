@@ -4,24 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 
+from tests.sim.scheduler import Fate, Kind
+
 __all__ = ["table"]
 
-_BOTH_LATE = ("fails and arrives late", "dies and arrives late")
-_WAITS = tuple(
-    f"{kind} {stage}: waits"
-    for kind in ("read", "write", "wire", "planner")
-    for stage in ("before", "after", "adrift")
-)
+_BOTH_LATE = (Fate.FAIL_LATE, Fate.DIE_LATE)
+_WAITS = tuple(f"{kind}: {fate}" for kind in Kind for fate in (Fate.WAIT, Fate.WAIT_AFTER))
 _ROWS = (
     ("steps", ("steps",)),
     ("processes killed", ("processes killed",)),
-    ("store: failed before the effect", ("read before: fails", "write before: fails")),
-    ("store: applied, answer lost", ("write after: loses its answer",)),
-    ("store: failed, applied later", tuple(f"write before: {fate}" for fate in _BOTH_LATE)),
-    ("network: failed before the effect", ("wire before: fails",)),
-    ("network: done, answer lost or torn", ("wire after: loses its answer", "wire after: gets half an answer")),
-    ("network: failed, arrived later", tuple(f"wire before: {fate}" for fate in _BOTH_LATE)),
-    ("planner: failed", ("planner before: fails", "planner after: loses its answer")),
+    ("store: failed before the effect", ("read: fails", "write: fails")),
+    ("store: applied, answer lost", ("write: loses its answer",)),
+    ("store: failed, applied later", tuple(f"write: {fate}" for fate in _BOTH_LATE)),
+    ("network: failed before the effect", ("wire: fails",)),
+    ("network: done, answer lost or torn", ("wire: loses its answer", "wire: gets half an answer")),
+    ("network: failed, arrived later", tuple(f"wire: {fate}" for fate in _BOTH_LATE)),
+    ("planner: failed", ("planner: fails", "planner: loses its answer")),
     ("delays", _WAITS),
     ("stale workers met", ("stale workers",)),
     ("settlements at vendors", ("settlements",)),

@@ -54,8 +54,8 @@ def test_every_fate_befalls_somebody(met: Counter[str], fate: Fate) -> None:
 
 @pytest.mark.parametrize("where", ["read", "write", "wire", "planner"])
 def test_processes_die_before_and_after_every_kind_of_effect(met: Counter[str], where: str) -> None:
-    assert met[f"{where} before: dies"] > 0
-    assert met[f"{where} after: dies"] > 0
+    assert met[f"{where}: {Fate.DIE}"] > 0
+    assert met[f"{where}: {Fate.DIE_AFTER}"] > 0
 
 
 def test_stale_workers_and_late_arrivals_are_met(met: Counter[str]) -> None:
