@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -45,6 +46,7 @@ def _play_all(seeds: range, processes: int) -> int:
     began, done, counts = time.monotonic(), 0, Counter[str]()
     failing: int | None = None
     batches = play_many(seeds, processes)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # told to stop, by whomever: say what was done
     try:
         for held, met, failing in batches:
             done += held
