@@ -34,7 +34,7 @@ def no_condition(patch: Patch) -> None:
     patch.setattr(AllowanceStore, "take", take)
 
 
-@mutant(seeds=200)
+@mutant(seeds=2000)
 def compared_in_memory(patch: Patch) -> None:
     """A sum is read, compared in memory, and added to."""
     real = AllowanceStore.take
