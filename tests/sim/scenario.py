@@ -129,7 +129,7 @@ def _drawn(seed: int) -> Scenario:
         epochs=chance.randint(1, 2),
         epoch_seconds=chance.choice((2.0, 10.0, 40.0)),
         settings=_settings(chance.choice((10, 25)), chance.choice((5, 15, 60)), chance.choice((60, 300))),
-        period=chance.choice((30.0, 60.0, 150.0, 400.0)),
+        period=chance.choice((60.0, 150.0, 400.0)),
         skew=timedelta(seconds=chance.choice((0, 0, 2, 10))),
         temper=Temper(
             trouble=0.0 if calm else chance.choice((0.02, 0.05, 0.1, 0.2)),
