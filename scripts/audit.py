@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from agent.audit import ChainCheck
 from scripts.audit_money import Spent, money_faults
@@ -18,9 +18,12 @@ from scripts.client import Client, Refused
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from scripts.shapes import Records
+    from scripts.shapes import Payment, Records
 
-__all__ = ["Audited", "audit_all", "audit_run", "judge"]
+__all__ = ["Audited", "Witness", "audit_all", "audit_run", "judge"]
+
+Witness: TypeAlias = "Callable[[Sequence[Payment]], Sequence[str]]"
+"""Who knows more of a run's payments than the server says: what is against them, one sentence each."""
 
 MOST_FAULTS: Final = 100
 """Findings of one run that are told; a trail that is wrong from end to end needs no more."""
@@ -48,8 +51,13 @@ class Audited:
         }
 
 
-def judge(records: Records, entries: Iterable[dict[str, JsonValue]], spent: Spent) -> Audited:
-    """Check a run: `entries` is its whole trail, read once and not kept; `spent` the payments of other runs."""
+def judge(
+    records: Records, entries: Iterable[dict[str, JsonValue]], spent: Spent, against: Iterable[str] = ()
+) -> Audited:
+    """Check a run: `entries` is its whole trail, read once and not kept; `spent` the payments of other runs.
+
+    `against` is what a witness says of its payments.
+    """
     run, jobs, payments = records.run, records.jobs, records.payments
     chain, trail = ChainCheck(run.id), TrailCheck()
     for entry in entries:
@@ -61,14 +69,15 @@ def judge(records: Records, entries: Iterable[dict[str, JsonValue]], spent: Spen
         *money_faults(run, jobs, payments),
         *trail.faults(run, jobs, payments),
         *spent.faults(payments),
+        *against,
     ]
     if len(faults) > MOST_FAULTS:
         faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
     return Audited(run.id, chain.checked, len(payments), len(jobs), tuple(faults))
 
 
-def audit_run(client: Client, run_id: str, spent: Spent | None = None) -> Audited:
-    """Fetch a run and judge it.
+def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: Witness | None = None) -> Audited:
+    """Fetch a run and judge it; `witness` is asked about its payments.
 
     A run that the server fails to show, though the server itself is well, is a finding and no error.
 
@@ -77,14 +86,15 @@ def audit_run(client: Client, run_id: str, spent: Spent | None = None) -> Audite
     """
     try:
         records = client.snapshot(run_id).value
-        return judge(records, client.trail(run_id, records.run.audit.seq), spent or Spent())
+        trail = client.trail(run_id, records.run.audit.seq)
+        return judge(records, trail, spent or Spent(), witness(records.payments) if witness else ())
     except Refused as exc:
         if exc.code != "internal_error":
             raise
         return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))
 
 
-def audit_all(client: Client) -> Iterator[Audited]:
+def audit_all(client: Client, witness: Witness | None = None) -> Iterator[Audited]:
     """Every run that the server lists, newest first, with what their payments share.
 
     Raises:
@@ -92,4 +102,4 @@ def audit_all(client: Client) -> Iterator[Audited]:
     """
     spent = Spent()
     for run_id in client.every_run():
-        yield audit_run(client, run_id, spent)
+        yield audit_run(client, run_id, spent, witness)

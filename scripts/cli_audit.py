@@ -12,11 +12,13 @@ import typer
 
 from scripts.exits import Exit
 from scripts.options import JsonFlag, RunArgument, user_path
-from scripts.session import say, session
+from scripts.session import say, session, settings_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
+
+    from scripts.audit import Witness
 
 __all__ = ["app"]
 
@@ -29,7 +31,10 @@ def verify(
     every: Annotated[bool, typer.Option("--all", help="every run, and that no two share a payment")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """Compute every hash of a run's trail again, and hold payments, jobs, books and trail against each other."""
+    """Compute every hash of a run's trail again, and hold payments, jobs, books and trail against each other.
+
+    With X402_RPC_URLS set, the payments are held against the chain as well.
+    """
     if (run is None) is not every:
         raise typer.BadParameter("name one RUN, or --all", param_hint="RUN")
     checked = faulty = 0
@@ -37,7 +42,8 @@ def verify(
         from scripts.audit import audit_all, audit_run
         from scripts.view import verdict, verdicts
 
-        for audited in audit_all(here.client) if run is None else [audit_run(here.client, run)]:
+        client, witness = here.client, _witness()
+        for audited in audit_all(client, witness) if run is None else [audit_run(client, run, None, witness)]:
             checked, faulty = checked + 1, faulty + bool(audited.faults)
             here.answer(jsons.dumps(audited.as_json()), verdict(audited))
         if every and not json:
@@ -62,6 +68,16 @@ def export(
         with _sink(output and user_path(output)) as file:
             for line in export_lines(read_plainly(Plain, reply.text), trail):
                 file.write(line + "\n")
+
+
+def _witness() -> Witness | None:
+    """The chain, where a node is set."""
+    settings = settings_now()
+    if not settings.nodes:
+        return None
+    from scripts.audit_chain import ChainWitness
+
+    return ChainWitness(settings)
 
 
 @contextmanager

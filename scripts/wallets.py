@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import JsonValue
 
+    from x402.chain import ChainReader
     from x402.signers import Signer
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "open_own_signer",
     "own_address",
     "own_wallet",
+    "readers",
     "register_assets",
 ]
 
@@ -152,23 +154,33 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
         ChainError: a node did not answer, or not to the point.
     """
     from scripts.pay import http_client
-    from x402.chain_reader import RpcChain
-    from x402.chain_rpc import JsonRpc
 
     register_assets(settings)
     found = []
     async with http_client() as http:
-        for network in sorted(networks or settings.nodes):
-            token, number = default_asset(network), chain_id(network)
-            if network not in settings.nodes or number is None:
+        chains = readers(settings, http)
+        for network in sorted(networks or chains):
+            token = default_asset(network)
+            if network not in chains:
                 raise ConfigurationError(f"X402_RPC_URLS names no node of {network}")
             if token is None:
                 raise ConfigurationError(f"no token is known on {network}; X402_ASSETS adds one")
-            reader = RpcChain(JsonRpc(http, settings.nodes[network], number))
-            found.append(Held(token, await reader.balance(token, owner)))
+            found.append(Held(token, await chains[network].balance(token, owner)))
     if not found:
         raise ConfigurationError("X402_RPC_URLS is not set: it names the nodes that know balances")
     return found
+
+
+def readers(settings: Settings, http: httpx.AsyncClient) -> dict[str, ChainReader]:
+    """The chains that the settings name nodes of, by network."""
+    from x402.chain_reader import RpcChain
+    from x402.chain_rpc import JsonRpc
+
+    return {
+        network: RpcChain(JsonRpc(http, urls, number), settings.x402_confirmations)
+        for network, urls in settings.nodes.items()
+        if (number := chain_id(network)) is not None
+    }
 
 
 def ask_password(prompt: str) -> SecretStr:
