@@ -71,18 +71,18 @@ crashes: $(STAMP)
 test-wire: $(STAMP)
 	$(BIN)/python -m tests.wire
 
-# The simulator's tests on their own: tracing their branches would double their time.
+# What attacks the whole runs untraced: tracing its branches would double its time.
 unit: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --ignore=tests/sim --cov --cov-report=term
+	$(BIN)/python -m pytest -n 2 --ignore=tests/sim --ignore=tests/hostile --cov --cov-report=term
 	@$(BIN)/python -m coverage json -q -o - | $(BIN)/python .ci/branch_floor.py
-	$(BIN)/python -m pytest -n 2 tests/sim
+	$(BIN)/python -m pytest -n 2 tests/sim tests/hostile
 
 # The tests of the packages on another Python, in an environment of its own: make unit-newest PYTHON_NEWEST=python3.13
-# What attacks them (tests/sim, tests/hostile) takes minutes and knows no Python but the language: once is enough.
+# Those of the rest, and what attacks the whole, take minutes: once is enough.
 unit-newest:
 	"$(PYTHON_NEWEST)" -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	.venv-newest/bin/python -m pytest -n 2 --ignore=tests/sim --ignore=tests/hostile --ignore=tests/docs
+	.venv-newest/bin/python -m pytest -n 2 tests/x402 tests/vendors tests/agent tests/api
 
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
