@@ -144,11 +144,22 @@ def test_a_server_that_does_not_come_up_is_named(
         run_demo(screen(), quiet=True)
 
 
+def _hear_all() -> None:
+    # a shell lets what it puts into the background ignore Ctrl-C, and children inherit that
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_demo_that_is_stopped_takes_its_servers_along(number: signal.Signals) -> None:
     """Ctrl-C, kill, or a closed terminal: exit 130, no traceback, no process left behind."""
     with subprocess.Popen(
-        COMMAND, cwd=ROOT, env=clean({}), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        COMMAND,
+        cwd=ROOT,
+        env=clean({}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_hear_all,
     ) as process:
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()
