@@ -23,7 +23,7 @@ async def _uncounted(*_: object) -> None:
     """In place of taking."""
 
 
-@mutant(seeds=100)
+@mutant(seeds=2000)
 def no_condition(patch: Patch) -> None:
     """A sum is taken from whatever its limit is."""
     real = AllowanceStore.take
@@ -48,13 +48,13 @@ def compared_in_memory(patch: Patch) -> None:
     patch.setattr(AllowanceStore, "take", take)
 
 
-@mutant(seeds=100)
+@mutant(seeds=2000)
 def never_taken(patch: Patch) -> None:
     """A purchase is planned within limits and counted nowhere."""
     patch.setattr(purchase, "take", _uncounted)
 
 
-@mutant(seeds=100)
+@mutant(seeds=2000)
 def taken_after_signing(patch: Patch) -> None:
     """A purchase is counted once it is signed."""
     real = purchase._authorize
@@ -71,7 +71,7 @@ def taken_after_signing(patch: Patch) -> None:
     patch.setattr(purchase, "_authorize", authorize)
 
 
-@mutant(seeds=100)
+@mutant(seeds=2000)
 def given_back_whole(patch: Patch) -> None:
     """What was spent is given back when the purchase is over."""
     real = AllowanceStore.close
@@ -82,7 +82,7 @@ def given_back_whole(patch: Patch) -> None:
     patch.setattr(AllowanceStore, "close", close)
 
 
-@mutant(seeds=100)
+@mutant(seeds=2000)
 def swept_alive(patch: Patch) -> None:
     """What is open is swept away, alive or not."""
 
@@ -103,7 +103,7 @@ class _Forgetful(RunStore):
         return (await super().get(run_id)).model_copy(update={"outbox": Outbox()})
 
 
-@mutant(seeds=200)
+@mutant(seeds=2000)
 def swept_untold(patch: Patch) -> None:
     """What is over and not told yet is swept away as if nothing had been spent."""
     real = spending._sweep

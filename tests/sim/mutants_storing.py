@@ -64,7 +64,7 @@ def ordered_before_stored(patch: Patch) -> None:
     everywhere(patch, bought, "buy", buy)
 
 
-@mutant(seeds=500)
+@mutant(seeds=2000)
 def unfenced(patch: Patch) -> None:
     """A write asks neither for the lease nor for the revision."""
 
@@ -77,7 +77,7 @@ def unfenced(patch: Patch) -> None:
     patch.setattr(RunStore, "commit", commit)
 
 
-@mutant(seeds=500)
+@mutant(seeds=2000)
 def lease_loss_ignored(patch: Patch) -> None:
     """Who has lost its lease goes on."""
     real = LeasedRun.commit
@@ -106,7 +106,7 @@ def _claim_where(
     return claim
 
 
-@mutant(seeds=500)
+@mutant(seeds=2000)
 def lease_ignored(patch: Patch) -> None:
     """A run is claimed although another tick holds it."""
     patch.setattr(RunStore, "claim", _claim_where({}))
