@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import httpx
-from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 from agent.wallet import Wallet
-from x402.keystore import KeystoreError, unlock
-from x402.secp256k1 import SigningKey
 from x402.signers import LocalSigner, Signer
 
-__all__ = ["held_key", "keystore_password", "open_signer", "open_wallet", "read_keystore"]
+__all__ = ["open_signer", "open_wallet"]
 
 
 def open_wallet(settings: Settings, http: httpx.AsyncClient) -> Wallet:
@@ -38,56 +33,6 @@ def open_signer(settings: Settings, http: httpx.AsyncClient) -> Signer:
     return (
         LocalSigner(settings.signing_key) if settings.cdp_wallet_address is None else _at_coinbase(settings, http)
     )
-
-
-def held_key(settings: Settings) -> SigningKey:
-    """The key in X402_PRIVATE_KEY or X402_KEYSTORE, else a new one. Raises `ConfigurationError`."""
-    if settings.x402_private_key is not None:
-        try:
-            return SigningKey.from_hex(settings.x402_private_key.get_secret_value())
-        except ValueError as exc:
-            raise ConfigurationError(f"X402_PRIVATE_KEY: {exc}") from None
-    if settings.x402_keystore is not None:
-        password = keystore_password(settings)
-        if password is None:
-            raise ConfigurationError(
-                "X402_KEYSTORE is set and its password is not: set PURSER_KEYSTORE_PASSWORD_FILE or "
-                "PURSER_KEYSTORE_PASSWORD"
-            )
-        return _unlocked(settings.x402_keystore, password)
-    return SigningKey.generate()
-
-
-def keystore_password(settings: Settings) -> SecretStr | None:
-    """The keystore's password, from the environment or the file that it names; None when neither is set.
-
-    Raises:
-        ConfigurationError: the file cannot be read.
-    """
-    if settings.purser_keystore_password is not None or settings.purser_keystore_password_file is None:
-        return settings.purser_keystore_password
-    text = _read(settings.purser_keystore_password_file, "PURSER_KEYSTORE_PASSWORD_FILE")
-    return SecretStr(text.get_secret_value().removesuffix("\n").removesuffix("\r"))
-
-
-def read_keystore(path: str) -> str:
-    """The text of a keystore file. Raises `ConfigurationError`."""
-    return _read(path, "the keystore").get_secret_value()
-
-
-def _unlocked(path: str, password: SecretStr) -> SigningKey:
-    try:
-        return unlock(read_keystore(path), password.get_secret_value())
-    except KeystoreError as exc:
-        raise ConfigurationError(f"{path}: {exc}") from None
-
-
-def _read(path: str, what: str) -> SecretStr:
-    try:
-        return SecretStr(Path(path).expanduser().read_text("utf-8", "surrogateescape"))
-    except (OSError, RuntimeError) as exc:
-        why = exc.strerror if isinstance(exc, OSError) else "there is no home directory"
-        raise ConfigurationError(f"{what}: {path} cannot be read: {why}") from None
 
 
 def _at_coinbase(settings: Settings, http: httpx.AsyncClient) -> Signer:

@@ -22,21 +22,22 @@ from agent.errors import ConfigurationError, LimitReached, WalletShort
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
-from agent.models import Ending, Job, JobParams, Json, Reservation, Run
-from agent.money import at_rate, usd_text, with_tolerance
+from agent.models import Ending, Job, Json, Reservation
+from agent.money import usd_text
+from agent.quoting import draw_up, most, quoted, refusal
 from agent.services import Services
 from agent.spending import scopes_of, survey, take, uncounted
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, check_balance, look
 from vendors.answers import Call
 from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
-from vendors.models import Quote, Rejected, Vendor
+from vendors.models import Rejected, Vendor
 from x402.client import PaymentAuth
 from x402.errors import ChainError, PolicyRefused, X402Error
 from x402.policy import Policy, choose
 from x402.wire import Challenge, PaymentHeader
 
-__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at", "refusal"]
+__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at"]
 
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
@@ -59,7 +60,7 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
 
     Returns the id of the job, whatever became of it.
     """
-    job = _draw_up(desk.draft, services, vendor, hours)
+    job = draw_up(desk.draft, vendor, hours, services.world.new_id(), services.world.now())
     params = job.job_params
     try:
         quote = await services.client.quote(
@@ -72,14 +73,14 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
-    desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", _quoted(job, quote))
+    desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", quoted(job, quote))
     room = (await survey(services, [vendor]))[vendor.vendor_id].room
     if why := refusal(desk.draft, job, quote, room):
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
-    now, most = services.world.now(), _most(desk.draft, job, quote)
+    now = services.world.now()
     reservation = Reservation(
-        amount=most if room is None else min(most, room),
+        amount=most(desk.draft, job, quote, room),
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
         created_at=now,
@@ -223,64 +224,12 @@ def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, wh
     desk.draft = booking.given_up(desk.draft, job_id, code, why, now, vendor_fault=False)
 
 
-def _most(run: Run, job: Job, quote: Quote) -> int:
-    """The most that the job may cost: within tolerance of quote and list price, and what remains."""
-    constraints = run.constraints
-    limits = [
-        with_tolerance(quote.price, constraints.price_tolerance),
-        with_tolerance(job.expected_cost, constraints.price_tolerance),
-        run.budget_remaining,
-    ]
-    if constraints.max_price_per_hour is not None:
-        limits.append(at_rate(constraints.max_price_per_hour, job.job_params.max_hours))
-    return min(limits)
-
-
-def refusal(run: Run, job: Job, quote: Quote, room: int | None = None) -> str | None:
-    """Why this quote must not be taken, or None. The planner saw the list price; the quote may not exceed it.
-
-    `room` is what limits over many runs leave, in micro-dollars; None: there are none.
-    """
-    constraints, asked = run.constraints, f"the quote of {usd_text(quote.price)} USD is above"
-    listed = with_tolerance(job.expected_cost, constraints.price_tolerance)
-    if quote.price > listed:
-        return f"{asked} the list price, {usd_text(listed)} USD at most"
-    if constraints.max_price_per_hour is not None:
-        most = at_rate(constraints.max_price_per_hour, job.job_params.max_hours)
-        if quote.price > most:
-            return f"{asked} maxPricePerHour, {usd_text(most)} USD"
-    if quote.price > run.budget_remaining:
-        return f"{asked} the remaining {usd_text(run.budget_remaining)} USD"
-    if room is not None and quote.price > room:
-        return f"{asked} what limits leave for it now, {usd_text(room)} USD"
-    return None
-
-
 def closes_at(reservation: Reservation) -> datetime:
     """When a reservation is closed at the latest, whatever the vendor does."""
     signed = reservation.authorization
     if signed is None:
         return reservation.created_at + UNSIGNED_LIFE
     return datetime.fromtimestamp(signed.valid_before, reservation.created_at.tzinfo) + EXPIRY_MARGIN
-
-
-def _draw_up(run: Run, services: Services, vendor: Vendor, hours: float) -> Job:
-    now, constraints = services.world.now(), run.constraints
-    params = JobParams(
-        job_type=constraints.job_type or "fine_tune",
-        gpu_type=constraints.gpu_type or vendor.supported_gpu_types[0],
-        max_hours=hours,
-        goal=run.goal,
-    )
-    return Job(
-        id=services.world.new_id(),
-        run_id=run.id,
-        vendor_id=vendor.vendor_id,
-        expected_cost=at_rate(vendor.base_price_per_hour, hours),
-        job_params=params,
-        progress_at=now,
-        created_at=now,
-    )
 
 
 def _never_ordered(
@@ -295,17 +244,6 @@ def _never_ordered(
 def _order(job: Job) -> dict[str, Json]:
     """`jobParams` of the vendor's submit call, the same at every repetition."""
     return job.job_params.model_dump(by_alias=True)
-
-
-def _quoted(job: Job, quote: Quote) -> dict[str, Json]:
-    return {
-        "vendorId": job.vendor_id,
-        "amountUsd": usd_text(quote.price),
-        "gpuType": job.job_params.gpu_type,
-        "maxHours": job.job_params.max_hours,
-        "etaMinutes": quote.eta_minutes,
-        "templateId": quote.template_id,
-    }
 
 
 def _checked(policy: Policy, limits: Limits, wanted: Sequence[Scope]) -> dict[str, Json]:

@@ -207,9 +207,10 @@ class Settings(BaseSettings):
         Raises:
             ConfigurationError: the keystore cannot be opened.
         """
-        from agent.keys import held_key  # a process that only shows runs needs no keys
+        from agent.held_keys import held_key  # a process that only shows runs needs no keys
 
-        return held_key(self)
+        password = self.purser_keystore_password, self.purser_keystore_password_file
+        return held_key(self.x402_private_key, self.x402_keystore, *password)
 
     def _wallets(self) -> list[str]:
         named = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import httpx
-
+from agent.chains import open_chains, register_assets
 from agent.keys import open_wallet
 from agent.money import MICRO
 from agent.planner import Planner
@@ -16,8 +15,6 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.world import World
 from vendors.client import VendorClient, make_http_client
-from x402.chain import ChainReader
-from x402.networks import chain_id, register
 
 __all__ = ["wire"]
 
@@ -28,8 +25,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
     Raises:
         ConfigurationError: the wallet cannot be opened.
     """
-    for token in settings.assets:
-        register(token)
+    register_assets(settings)
     http = make_http_client()
     return Services(
         settings=settings,
@@ -41,22 +37,8 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         client=VendorClient(http, settings.vendor_secret),
         planner=_planner(settings),
         wallet=open_wallet(settings, http),
-        chains=_chains(settings, http),
+        chains=open_chains(settings, http),
     )
-
-
-def _chains(settings: Settings, http: httpx.AsyncClient) -> dict[str, ChainReader]:
-    """A reader for each network that a node is set for."""
-    if not settings.nodes:
-        return {}
-    from x402.chain_reader import RpcChain  # a function that starts cold pays for every import
-    from x402.chain_rpc import JsonRpc
-
-    return {
-        network: RpcChain(JsonRpc(http, urls, number), settings.x402_confirmations)
-        for network, urls in settings.nodes.items()
-        if (number := chain_id(network)) is not None
-    }
 
 
 def _planner(settings: Settings) -> Planner:

@@ -35,12 +35,12 @@ class ChainWitness:
         return asyncio.run(self._ask(payments))
 
     async def _ask(self, payments: Sequence[Payment]) -> tuple[str, ...]:
+        from agent.chains import open_chains, register_assets
         from scripts.pay import http_client
-        from scripts.wallets import readers, register_assets
 
         register_assets(self._settings)
         async with http_client() as http:
-            return await chain_faults(readers(self._settings, http), payments)
+            return await chain_faults(open_chains(self._settings, http), payments)
 
 
 async def chain_faults(chains: dict[str, ChainReader], payments: Sequence[Payment]) -> tuple[str, ...]:

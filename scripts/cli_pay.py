@@ -77,12 +77,13 @@ def pay(
         import asyncio
         from functools import partial
 
+        from agent.chains import register_assets
         from agent.limits import allowed
         from scripts.pay import http_client
         from scripts.pay import pay as carry_out
         from scripts.pay_journal import Journal
         from scripts.pay_values import Order
-        from scripts.wallets import open_own_signer, register_assets
+        from scripts.wallets import open_own_signer
 
         settings = settings_now()
         register_assets(settings)

@@ -19,7 +19,7 @@ from typing import Final, Self
 
 import httpx
 
-from scripts.servers import ROOT, ServerFailed, clean
+from scripts.servers import ROOT, ServerFailed, clean, end
 from x402.codec import Json, load_json
 from x402.eip3009 import Domain, domain_separator
 from x402.keccak import checksum_address, keccak256
@@ -40,7 +40,6 @@ TOKEN: Final = ROOT / "contracts" / "build" / "dollar.bin"
 _BINARIES: Final = ROOT / "contracts" / "node_modules" / "@foundry-rs"
 
 _START_SECONDS: Final = 15.0
-_STOP_SECONDS: Final = 5.0
 _CALL_SECONDS: Final = 15.0
 _LAST_LINES: Final = 30
 _LISTENING: Final = "Listening on "
@@ -95,17 +94,9 @@ class LocalChain:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._http.close()
-        process = self._process
-        if process is None:
+        if self._process is None:
             return
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        end(self._process)
         self._reader.join()
 
     def rpc(self, method: str, *params: Json) -> Json:

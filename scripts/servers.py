@@ -23,6 +23,7 @@ __all__ = [
     "api_server",
     "check_free",
     "clean",
+    "end",
     "hand_down",
     "vendor_server",
 ]
@@ -103,15 +104,7 @@ class ServerProcess:
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        process = self._running()
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdin is not None:
-            process.stdin.close()
+        end(self._running())
         self._reader.join()
 
     def ready(self, seconds: float = START_SECONDS) -> str:
@@ -173,6 +166,18 @@ class ServerProcess:
                     self.url = _ADDRESS + port.rstrip("/")
                 if self._echo is not None:
                     self._echo(line)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Stop a child: asked first, killed if it does not listen. It hears of it on its stdin too."""
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdin is not None:
+        process.stdin.close()
 
 
 def api_server(directory: Path, settings: Mapping[str, str]) -> ServerProcess:

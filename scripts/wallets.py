@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
-from agent.keys import keystore_password, read_keystore
+from agent.held_keys import keystore_password, read_keystore
 from agent.money import usd_text
 from agent.settings import Settings
 from x402.keccak import checksum_address
 from x402.keystore import KeystoreError, lock, stated_address, unlock
-from x402.networks import Asset, chain_id, default_asset, register
+from x402.networks import Asset, default_asset
 from x402.secp256k1 import SigningKey
 
 if TYPE_CHECKING:
     import httpx
     from pydantic import JsonValue
 
-    from x402.chain import ChainReader
     from x402.signers import Signer
 
 __all__ = [
@@ -35,8 +34,6 @@ __all__ = [
     "open_own_signer",
     "own_address",
     "own_wallet",
-    "readers",
-    "register_assets",
 ]
 
 _NONE = (
@@ -62,12 +59,6 @@ def own_wallet(settings: Settings) -> Settings:
     if not path.exists():
         raise ConfigurationError(_NONE)
     return settings.model_copy(update={"x402_keystore": str(path)})
-
-
-def register_assets(settings: Settings) -> None:
-    """Make the tokens known that the settings name."""
-    for token in settings.assets:
-        register(token)
 
 
 def open_own_signer(settings: Settings, http: httpx.AsyncClient) -> Signer:
@@ -108,7 +99,7 @@ def keep(key: SigningKey, path: Path, settings: Settings) -> None:
     """
     if path.exists():
         raise ConfigurationError(f"{path} exists already; nothing was changed")
-    password = keystore_password(settings) or _new_password()
+    password = _password(settings) or _new_password()
     text = _locked(key, password)
     try:
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
@@ -153,12 +144,13 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
         ConfigurationError: no node is set for one of them, or no token is known there.
         ChainError: a node did not answer, or not to the point.
     """
+    from agent.chains import open_chains, register_assets
     from scripts.pay import http_client
 
     register_assets(settings)
     found = []
     async with http_client() as http:
-        chains = readers(settings, http)
+        chains = open_chains(settings, http)
         for network in sorted(networks or chains):
             token = default_asset(network)
             if network not in chains:
@@ -169,18 +161,6 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
     if not found:
         raise ConfigurationError("X402_RPC_URLS is not set: it names the nodes that know balances")
     return found
-
-
-def readers(settings: Settings, http: httpx.AsyncClient) -> dict[str, ChainReader]:
-    """The chains that the settings name nodes of, by network."""
-    from x402.chain_reader import RpcChain
-    from x402.chain_rpc import JsonRpc
-
-    return {
-        network: RpcChain(JsonRpc(http, urls, number), settings.x402_confirmations)
-        for network, urls in settings.nodes.items()
-        if (number := chain_id(network)) is not None
-    }
 
 
 def ask_password(prompt: str) -> SecretStr:
@@ -200,10 +180,14 @@ def ask_password(prompt: str) -> SecretStr:
 
 
 def _with_password(settings: Settings) -> Settings:
-    if settings.x402_keystore is None or keystore_password(settings) is not None:
+    if settings.x402_keystore is None or _password(settings) is not None:
         return settings
     password = ask_password(f"Password of {settings.x402_keystore}: ")
     return settings.model_copy(update={"purser_keystore_password": password})
+
+
+def _password(settings: Settings) -> SecretStr | None:
+    return keystore_password(settings.purser_keystore_password, settings.purser_keystore_password_file)
 
 
 def _new_password() -> SecretStr:

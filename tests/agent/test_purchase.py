@@ -13,7 +13,7 @@ from agent.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
 from agent.ledger import reserve
 from agent.models import Constraints, Run
 from agent.planner.fireworks import FireworksPlanner
-from agent.purchase import refusal
+from agent.quoting import refusal
 from agent.settings import load_settings
 from agent.store.embedded import EmbeddedDatabase
 from agent.wallet import Wallet
@@ -245,7 +245,7 @@ def test_a_quote_is_taken_within_its_limits(price: int, constraints: dict[str, o
     """To the micro-dollar."""
     run = a_run(constraints=Constraints.model_validate(constraints))
 
-    said = refusal(run, a_job(run), Quote("t", price, "USD", None))
+    said = refusal(run, a_job(run), Quote("t", price, "USD", None), None)
 
     assert (said is None) if why is None else (said is not None and why in said)
 
@@ -254,7 +254,7 @@ def test_a_quote_above_what_remains_is_not_taken() -> None:
     """The budget is a hard limit."""
     run = a_run(1_000_000)
 
-    said = refusal(run, a_job(run), Quote("t", 1_400_000, "USD", None))
+    said = refusal(run, a_job(run), Quote("t", 1_400_000, "USD", None), None)
 
     assert said is not None
     assert "remaining" in said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import agent.ending
-from agent import booking, ledger, purchase
+from agent import booking, ledger, purchase, quoting
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.models import Job, Reservation, Run
@@ -175,9 +175,9 @@ def unlimited(patch: Patch) -> None:
         after = real(rich, job, reservation)
         return after.model_copy(update={"budget_remaining": run.budget_remaining - reservation.amount})
 
-    def most(run: Run, job: Job, quote: Quote) -> int:
+    def most(run: Run, job: Job, quote: Quote, room: int | None) -> int:
         return with_tolerance(quote.price, run.constraints.price_tolerance)
 
     patch.setattr(ledger, "reserve", reserve)
     patch.setattr(ledger, "check", lambda _: None)
-    patch.setattr(purchase, "_most", most)
+    everywhere(patch, quoting.most, "most", most)

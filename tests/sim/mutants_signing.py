@@ -9,14 +9,14 @@ from typing import Any
 
 import agent.tick
 import agent.wallet
-from agent import ledger, purchase
+from agent import ledger, purchase, quoting
 from agent.deadline import Deadline
 from agent.leased import LeasedRun
 from agent.models import Job, Run
 from agent.models import SignedAuthorization as Signed
 from agent.services import Services
 from agent.wallet import Wallet
-from tests.sim.mutants_hunt import Patch, mutant
+from tests.sim.mutants_hunt import Patch, everywhere, mutant
 from vendors.client import VendorClient
 from vendors.models import Quote, Rejected, Submitted, Vendor
 from x402.client import PaymentAuth
@@ -139,12 +139,12 @@ def any_price(patch: Patch) -> None:
 @mutant("overcharge")
 def any_tolerance(patch: Patch) -> None:
     """A fifth more is tolerated whatever the user says."""
-    real = purchase._most
+    real = quoting.most
 
-    def most(run: Run, job: Job, quote: Quote) -> int:
-        return real(run, job, quote) * 6 // 5
+    def most(run: Run, job: Job, quote: Quote, room: int | None) -> int:
+        return real(run, job, quote, room) * 6 // 5
 
-    patch.setattr(purchase, "_most", most)
+    everywhere(patch, real, "most", most)
 
 
 @mutant("happy path")
