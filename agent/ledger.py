@@ -160,23 +160,17 @@ def lapse(run: Run, job_id: str) -> Run:
 
 
 def put_job(run: Run, job: Job) -> Run:
-    """Store the job in the run while it is open, and tell the jobs collection when its status changes.
+    """Keep the job in the run while it is open, and tell the jobs collection once, when it is over.
 
-    Open means pending, live at a vendor, or with money still reserved.
+    Open means pending, live at a vendor, or with money still reserved. Until it is over readers take it from the
+    run, so what changes meanwhile costs no write of its own.
     """
     key = str(job.id)
-    before = run.jobs.get(key)
-    open_ = job.status not in ENDED_JOB or key in run.reservations
     jobs = {other: each for other, each in run.jobs.items() if other != key}
-    if open_:
-        jobs[key] = job
-    told = before is None or before.model_copy(update=_QUIET) != job.model_copy(update=_QUIET)
-    queue = (*(each for each in run.outbox.jobs if each.id != job.id), job) if told else run.outbox.jobs
+    if job.status not in ENDED_JOB or key in run.reservations:
+        return run.model_copy(update={"jobs": {**jobs, key: job}})
+    queue = (*(each for each in run.outbox.jobs if each.id != job.id), job)
     return run.model_copy(update={"jobs": jobs, "outbox": run.outbox.model_copy(update={"jobs": queue})})
-
-
-_QUIET = {"progress": 0.0, "progress_at": datetime.min.replace(tzinfo=UTC), "logs_seen": 0, "trouble": None}
-"""What may change on a job without a write to its own collection: readers take it from the run."""
 
 
 def _reservation(run: Run, job_id: str) -> Reservation:

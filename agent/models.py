@@ -55,7 +55,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     ),
     "jobs": ((("runId", 1), ("createdAt", 1)),),
     "payments": ((("runId", 1), ("createdAt", 1)),),
-    "observations": ((("runId", 1), ("seq", 1)),),
+    "observations": (),
     "vendors": (),
     "allowances": (),
 }

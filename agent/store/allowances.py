@@ -15,7 +15,7 @@ from bson import ObjectId
 from agent.errors import StoreUnavailable
 from agent.limits import Allowance
 from agent.models import Closing
-from agent.store.collections import Bson, Collection, Database, DuplicateId
+from agent.store.collections import Collection, Database, DuplicateId
 
 __all__ = ["AllowanceStore"]
 
@@ -34,8 +34,7 @@ class AllowanceStore:
         """These sums as they are now; one of which nothing was ever taken is not among them."""
         if not keys:
             return {}
-        where: Bson = {"$or": [{"_id": key} for key in keys]}
-        found = await self._sums.find(where, [("_id", 1)], len(keys))
+        found = await self._sums.find({"_id": {"$in": [*keys]}}, [("_id", 1)], len(keys))
         return {each.key: each for each in map(Allowance.model_validate, found)}
 
     async def take(self, key: str, limit: int, job_id: str, run_id: ObjectId, amount: int) -> bool:

@@ -165,8 +165,12 @@ async def a_stage(
     epoch_seconds: float = 10,
     watcher: Watcher | None = None,
     settings: dict[str, object] | None = None,
+    database: Database | None = None,
 ) -> Stage:
-    """A stage with these vendors registered, failing as `faults` says; `watcher` sees each effect of the core."""
+    """A stage with these vendors registered, failing as `faults` says; `watcher` sees each effect of the core.
+
+    `database` is empty; left out, the embedded one.
+    """
     watcher = watcher or Reaper()
     clock = Clock()
     ids = count(1)
@@ -187,7 +191,7 @@ async def a_stage(
     )
     transport = InProcess(app)
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, watcher)))
-    database = EmbeddedDatabase()
+    database = database or EmbeddedDatabase()
     watched = WatchedDatabase(database, watcher)
     our_settings = Settings.model_validate(settings) if settings else _usual_settings()
     services = Services(

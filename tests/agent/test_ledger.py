@@ -32,7 +32,21 @@ def test_reserving_sets_money_aside() -> None:
 
     assert (run.budget_remaining, run.budget_reserved, run.budget_spent) == (3_600_000, 1_400_000, 0)
     assert run.jobs[str(job.id)] == job
-    assert run.outbox.jobs == (job,)
+    assert run.outbox.jobs == ()
+
+
+def test_a_job_is_told_once_when_it_is_over() -> None:
+    """While it is open the run has it, and a change of it costs no write of its own; money keeps it open too."""
+    run, job = reserved(a_run())
+    failed = ledger.put_job(run, job.model_copy(update={"status": "failed"}))
+
+    assert failed.jobs[str(job.id)].status == "failed"
+    assert failed.outbox.jobs == ()
+
+    over = ledger.release(failed, str(job.id))
+
+    assert over.jobs == {}
+    assert [(each.status, each.actual_cost) for each in over.outbox.jobs] == [("failed", 0)]
 
 
 def test_the_whole_rest_can_be_reserved_and_not_one_micro_dollar_more() -> None:
@@ -167,8 +181,6 @@ def test_an_ended_job_stays_with_the_run_while_its_money_is_open() -> None:
 def test_progress_alone_is_not_told_to_the_jobs_collection() -> None:
     """A tick that only waits writes the run and nothing else."""
     run, job = reserved(a_run())
-    run = run.model_copy(update={"outbox": run.outbox.model_copy(update={"jobs": ()})})
-
     quiet = ledger.put_job(run, job.model_copy(update={"progress": 40.0, "logs_seen": 3, "progress_at": NOW}))
 
     assert quiet.outbox.jobs == ()

@@ -190,7 +190,7 @@ def told_whatever_came(patch: Patch) -> None:
     patch.setattr(RunStore, "told", told)
 
 
-@mutant(late="happy path")
+@mutant(late="answer to payment lost")
 def told_late(patch: Patch) -> None:
     """An old word replaces a newer one in the records."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final
 
 import pytest
-from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from agent import ledger
 from agent.audit import observe
@@ -20,34 +19,14 @@ from agent.store.vendors import VendorStore
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 from tests.agent.store.test_vendors import VENDOR
 from tests.wire.given import fresh_name, needs_server, server_uri
+from tests.wire.listening import READS, WRITES, Wire
 
 pytestmark = needs_server
 
-WRITES: Final = {"insert", "update", "delete", "findAndModify", "createIndexes"}
-READS: Final = {"find", "aggregate"}
 COLLECTIONS: Final = {*INDEXES, "vendors"}
 
 WEAK: Final = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
 """What a URI may say; it must not matter."""
-
-
-class Wire(CommandListener):
-    """Commands as they were sent: name, collection, body."""
-
-    def __init__(self) -> None:
-        """Nothing was sent yet."""
-        self.sent: list[tuple[str, str, Mapping[str, Any]]] = []
-
-    def started(self, event: CommandStartedEvent) -> None:
-        """Note the commands that concern a collection."""
-        if event.command_name in WRITES | READS:
-            self.sent.append((event.command_name, str(event.command[event.command_name]), event.command))
-
-    def succeeded(self, event: CommandSucceededEvent) -> None:
-        """Of no interest."""
-
-    def failed(self, event: CommandFailedEvent) -> None:
-        """Of no interest."""
 
 
 @pytest.fixture
@@ -111,4 +90,4 @@ async def test_no_operation_asks_for_less_than_the_majority_and_its_journal(
     assert weak_writes == []
     assert weak_reads == []
     assert {collection for _, collection, _ in wire.sent} == COLLECTIONS
-    assert {name for name, _, _ in wire.sent} == WRITES | READS
+    assert {name for name, _, _ in wire.sent} == WRITES | {"find", "aggregate"}

@@ -159,7 +159,8 @@ async def test_telling_twice_or_late_changes_nothing(store: RunStore) -> None:
     old = await told(store)
     (job,) = old.jobs.values()
     settled = ledger.settle(old, str(job.id), "0xabc")
-    new = await store.commit(old, settled)
+    over = settled.jobs[str(job.id)].model_copy(update={"status": "completed"})
+    new = await store.commit(old, ledger.put_job(settled, over))
     await store.tell(new)
 
     await store.tell(new)
@@ -167,7 +168,7 @@ async def test_telling_twice_or_late_changes_nothing(store: RunStore) -> None:
 
     emptied = new.model_copy(update={"outbox": Outbox(), "jobs": {}})
     assert [each.status for each in await store.payments(emptied)] == ["completed"]
-    assert [each.actual_cost for each in await store.jobs(emptied)] == [1_400_000]
+    assert [(each.status, each.actual_cost) for each in await store.jobs(emptied)] == [("completed", 1_400_000)]
     assert [each.seq for each in await store.observations(emptied, 10)] == [1, 2, 3]
 
 
