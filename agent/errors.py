@@ -11,6 +11,7 @@ PurserError
 ├── VendorNotFound       no vendor with that id
 ├── LimitReached         a limit over many runs leaves too little for a payment
 ├── WalletShort          the wallet holds less than it would have to promise
+├── WalletUnfit          the wallet's address has code, and its key's signature counts for nothing there
 └── StoreUnavailable     the database did not answer; the write may or may not have happened
 """
 
@@ -29,6 +30,7 @@ __all__ = [
     "VendorExists",
     "VendorNotFound",
     "WalletShort",
+    "WalletUnfit",
 ]
 
 
@@ -94,6 +96,10 @@ class LimitReached(PurserError):
 
 class WalletShort(PurserError):
     """The wallet holds less than it would have to promise. Nothing was signed; the message has the shortfall."""
+
+
+class WalletUnfit(PurserError):
+    """The wallet's address has code. Nothing was signed; the message says what to do."""
 
 
 class StoreUnavailable(PurserError):

@@ -18,7 +18,7 @@ from bson import ObjectId
 
 from agent import booking, ledger
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError, LimitReached, WalletShort
+from agent.errors import ConfigurationError, LimitReached, WalletShort, WalletUnfit
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
@@ -28,13 +28,13 @@ from agent.quoting import draw_up, most, quoted, refusal
 from agent.services import Services
 from agent.spending import scopes_of, survey, take, uncounted
 from agent.wallet import MAX_VALIDITY
-from agent.watching import CHAIN_PATIENCE, chain_of, check_balance, look
+from agent.watching import CHAIN_PATIENCE, chain_of, look, pick, purse_for
 from vendors.answers import Call
 from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
 from vendors.models import Rejected, Vendor
 from x402.client import PaymentAuth
 from x402.errors import ChainError, PolicyRefused, X402Error
-from x402.policy import Policy, choose
+from x402.policy import Policy, refusals
 from x402.wire import Challenge, PaymentHeader
 
 __all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at"]
@@ -53,6 +53,11 @@ CALL_SECONDS: Final = 20.0
 
 LEAST_SECONDS: Final = 1.0
 """With less than this left a vendor is not asked: it would be blamed for our haste."""
+
+_OF_THE_WALLET: Final = (WalletShort, WalletUnfit)
+"""What no other vendor mends: the run ends."""
+
+_MOST_REASONS: Final = 8
 
 
 async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float, deadline: Deadline) -> ObjectId:
@@ -147,7 +152,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, WalletShort) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, *_OF_THE_WALLET) as exc:
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
@@ -172,7 +177,8 @@ async def _authorize(
         max_validity_seconds=MAX_VALIDITY,
         origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
     )
-    offer = choose(challenge, policy)
+    purse = await purse_for(services, desk.draft, job_id, challenge, policy)
+    offer = pick(services.wallet.address, challenge, policy, purse)
     if vendor.pay_to is None:
         first = {"event": "payee_first_seen", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}
         desk.note("payment_event", f"{vendor.vendor_id} has no payee yet; the one it names is pinned", {**first})
@@ -180,7 +186,6 @@ async def _authorize(
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
-    await check_balance(services, desk.draft, job_id, offer)
     wanted = scopes_of(services, vendor.vendor_id, reservation.created_at)
     if keys := uncounted(reservation, wanted):  # limits that were set after the money was set aside
         desk.draft = ledger.count_in(desk.draft, job_id, keys)
@@ -188,7 +193,9 @@ async def _authorize(
     await take(services, desk.draft, job_id, wanted)
     now = services.world.now()
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
-    desk.draft = booking.authorized(desk.draft, job_id, signed, now, _checked(policy, limits, wanted))
+    desk.draft = booking.authorized(
+        desk.draft, job_id, signed, now, _checked(policy, limits, wanted, refusals(challenge, policy, purse))
+    )
     await desk.commit()
     return PaymentHeader(signed.header_name, signed.header_value)
 
@@ -211,8 +218,8 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         return
     fault = isinstance(exc, VendorError | PolicyRefused)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
-    if isinstance(exc, WalletShort) and desk.draft.ending is None:
-        desk.set(ending=Ending(status="failed", code="insufficient_funds", message=str(exc)))
+    if isinstance(exc, _OF_THE_WALLET) and desk.draft.ending is None:
+        desk.set(ending=Ending(status="failed", code=_code(exc), message=str(exc)))
 
 
 def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, why: str) -> None:
@@ -246,12 +253,21 @@ def _order(job: Job) -> dict[str, Json]:
     return job.job_params.model_dump(by_alias=True)
 
 
-def _checked(policy: Policy, limits: Limits, wanted: Sequence[Scope]) -> dict[str, Json]:
-    """What an offer was held against, for the trail."""
+def _checked(
+    policy: Policy, limits: Limits, wanted: Sequence[Scope], refused: Sequence[str | None]
+) -> dict[str, Json]:
+    """What an offer was held against, and why others were passed over, for the trail."""
     bounds: dict[str, Json] = {scope.name: usd_text(scope.limit) for scope in wanted}
     if limits.per_payment is not None:
         bounds["MAX_PER_PAYMENT"] = usd_text(limits.per_payment)
-    return {"version": POLICY_VERSION, "mostUsd": usd_text(policy.max_amount), "limitsUsd": bounds}
+    told: dict[str, Json] = {
+        "version": POLICY_VERSION,
+        "mostUsd": usd_text(policy.max_amount),
+        "limitsUsd": bounds,
+    }
+    if reasons := [f"offer {number}: {why}" for number, why in enumerate(refused, start=1) if why]:
+        told["passedOver"] = [*reasons[:_MOST_REASONS]]
+    return told
 
 
 def _code(exc: Exception) -> str:
@@ -261,6 +277,8 @@ def _code(exc: Exception) -> str:
         return "limit_reached"
     if isinstance(exc, WalletShort):
         return "insufficient_funds"
+    if isinstance(exc, WalletUnfit):
+        return "wallet_unfit"
     if isinstance(exc, VendorUnavailable):
         return "vendor_unavailable"
     if isinstance(exc, ContractBroken):

@@ -7,23 +7,27 @@ the token's own state and the chain's own clock. Without a node nothing here is 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Final
 
 from agent import booking
 from agent.deadline import Deadline
-from agent.errors import WalletShort
+from agent.errors import WalletShort, WalletUnfit
 from agent.leased import LeasedRun
 from agent.models import Run, SignedAuthorization
 from agent.money import usd_text
 from agent.services import Services
 from x402.chain import ChainReader, Fate
+from x402.chain_purse import look_up
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
-from x402.networks import asset
-from x402.wire import Offer
+from x402.networks import Asset, asset
+from x402.policy import Policy, choose, payable_in
+from x402.purse import Funds, HasCode, Purse, Unaffordable
+from x402.wire import Challenge, Offer
 
-__all__ = ["CHAIN_PATIENCE", "chain_of", "check_balance", "look", "silence"]
+__all__ = ["CHAIN_PATIENCE", "chain_of", "look", "pick", "purse_for", "silence"]
 
 CHAIN_PATIENCE: Final = timedelta(hours=1)
 """How long an authorization that has run out waits for the chain to tell. Then it is booked without it."""
@@ -37,34 +41,49 @@ def chain_of(services: Services, signed: SignedAuthorization | None) -> ChainRea
     return None if signed is None else services.chains.get(signed.network)
 
 
-async def check_balance(services: Services, run: Run, job_id: str, offer: Offer) -> None:
-    """The wallet can pay the offer on top of what this run has promised already. No node, no check.
+async def purse_for(services: Services, run: Run, job_id: str, challenge: Challenge, policy: Policy) -> Purse:
+    """What there is to pay the allowed offers with, less what this run has promised. No node, nothing known."""
+    promised: Counter[Asset] = Counter()
+    for key, each in run.reservations.items():
+        signed = each.authorization
+        token = asset(signed.network, signed.asset) if signed else None
+        if key != job_id and signed and token:
+            promised[token] += signed.amount
+    tokens = payable_in(challenge, policy)
+    return await look_up(services.chains, services.wallet.address, tokens, promised, seconds=CHAIN_SECONDS)
+
+
+def pick(wallet: str, challenge: Challenge, policy: Policy, purse: Purse) -> Offer:
+    """The offer to sign, chosen by the policy.
 
     Raises:
-        WalletShort: it cannot; with the exact shortfall.
-        ChainError: the chain cannot be asked.
+        WalletShort: the wallet can pay none that is allowed; with the exact shortfall for the cheapest.
+        WalletUnfit: its address has code where the cheapest is to be paid, and it can pay no other.
+        PolicyRefused: none is allowed.
+        ChainError: one might be payable, and its chain cannot be asked.
     """
-    chain, token = services.chains.get(offer.network), asset(offer.network, offer.asset)
-    if chain is None or token is None:
-        return
-    out = [each.authorization for key, each in run.reservations.items() if key != job_id]
-    promised = sum(
-        each.amount
-        for each in out
-        if each and each.network == offer.network and each.asset.lower() == offer.asset.lower()
-    )
     try:
-        async with asyncio.timeout(CHAIN_SECONDS):
-            held = await chain.balance(token, services.wallet.address)
-    except TimeoutError as exc:
-        raise ChainUnavailable(f"{offer.network} did not answer in {CHAIN_SECONDS:g} s") from exc
-    if held < promised + offer.amount:
-        also = f" and {usd_text(promised)} are promised already" if promised else ""
-        raise WalletShort(
-            f"the wallet {services.wallet.address} holds {usd_text(held)} {token.symbol} on {offer.network}, "
-            f"{usd_text(offer.amount)} are to be paid{also}: "
-            f"{usd_text(promised + offer.amount - held)} are missing"
-        )
+        return choose(challenge, policy, purse)
+    except Unaffordable as exc:
+        others = _others(exc)
+        if isinstance(exc.entry, HasCode):
+            raise WalletUnfit(f"{wallet} on {exc.offer.network}: {exc.entry}{others}") from None
+        raise WalletShort(f"the wallet {wallet} {_shortfall(exc.offer, exc.entry)}{others}") from None
+
+
+def _shortfall(offer: Offer, funds: Funds) -> str:
+    token = asset(offer.network, offer.asset)
+    symbol = token.symbol if token else offer.asset
+    also = f" and {usd_text(funds.promised)} are promised already" if funds.promised else ""
+    return (
+        f"holds {usd_text(funds.held)} {symbol} on {offer.network}, "
+        f"{usd_text(offer.amount)} are to be paid{also}: {usd_text(funds.missing(offer.amount))} are missing"
+    )
+
+
+def _others(exc: Unaffordable) -> str:
+    others = len(exc.reasons) - 1
+    return f"; of {others} more offers none is allowed and can be paid" if others else ""
 
 
 async def look(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> bool:

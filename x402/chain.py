@@ -64,6 +64,10 @@ class ChainReader(Protocol):
         """What `owner` holds now, in atomic units."""
         ...
 
+    async def code(self, owner: str) -> bytes:
+        """The code at `owner`, empty for a plain key. That it is empty may be some minutes old."""
+        ...
+
     async def fate(self, token: Asset, authorization: Authorization) -> Fate:
         """What became of an authorization, as of a block that has the confirmations asked for."""
         ...

@@ -1,4 +1,4 @@
-"""A chain read over JSON-RPC: balances, receipts, and what became of an authorization.
+"""A chain read over JSON-RPC: balances, code, receipts, and what became of an authorization.
 
 Every question is put to one block by its hash (EIP-1898), so that a node behind, or on another branch, refuses
 instead of answering for another state.
@@ -6,7 +6,9 @@ instead of answering for another state.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from time import monotonic as machine_monotonic
 from typing import Final
 
 from x402.chain import Block, Cancelled, Fate, Unused, Used
@@ -34,6 +36,10 @@ _DOMAIN_SEPARATOR: Final = "0x3644e515"
 _LOG_BLOCKS: Final = 1_000
 """Blocks that one search for logs covers; public nodes refuse much wider ones."""
 _MOST_SEARCHES: Final = 64
+
+_PLAIN_SECONDS: Final = 300.0
+"""How long an address without code is taken to have none. One that has is asked about again each time, so that
+whoever removes a delegation can pay at once."""
 _FIRST_STEP: Final = 256
 
 
@@ -58,12 +64,16 @@ class Trial:
 class RpcChain:
     """A `ChainReader` over JSON-RPC, and what a facilitator asks beyond that. Raises `ChainError` everywhere."""
 
-    def __init__(self, rpc: JsonRpc, confirmations: int = 1) -> None:
+    def __init__(
+        self, rpc: JsonRpc, confirmations: int = 1, *, monotonic: Callable[[], float] = machine_monotonic
+    ) -> None:
         """`confirmations`: how many blocks deep `fate` looks; 1 is the newest block."""
         if confirmations < 1:
             raise ValueError("confirmations must be at least 1")
         self._rpc: Final = rpc
         self._confirmations: Final = confirmations
+        self._monotonic: Final = monotonic
+        self._plain: tuple[str, float] | None = None  # one: a payer asks about itself
 
     async def head(self) -> Block:
         """The newest block."""
@@ -72,6 +82,16 @@ class RpcChain:
     async def balance(self, token: Asset, owner: str) -> int:
         """What `owner` holds in the newest block, in atomic units."""
         return number_of(await self._read(token.address, _BALANCE_OF + _word(owner), None), "balanceOf")
+
+    async def code(self, owner: str) -> bytes:
+        """The code at `owner` in the newest block; empty for a plain key, which is believed for five minutes."""
+        now, owner = self._monotonic(), owner.lower()
+        if self._plain is not None and self._plain[0] == owner and now < self._plain[1]:
+            return b""
+        code = _bytes_of(await self._rpc.call("eth_getCode", owner, "latest"), "eth_getCode")
+        if not code:
+            self._plain = owner, now + _PLAIN_SECONDS
+        return code
 
     async def domain_separator(self, token: Asset) -> bytes:
         """What the token itself says its EIP-712 domain is."""
@@ -184,6 +204,15 @@ class RpcChain:
     async def _read(self, contract: str, data: str, at: Block | None) -> Json:
         where: Json = "latest" if at is None else {"blockHash": at.hash, "requireCanonical": True}
         return await self._rpc.call("eth_call", {"to": contract, "data": data}, where)
+
+
+def _bytes_of(value: Json, what: str) -> bytes:
+    try:
+        if isinstance(value, str) and value.startswith("0x"):
+            return bytes.fromhex(value[2:])
+    except ValueError:
+        pass  # an odd digit, or none
+    raise ChainUnclear(f"{what} is no bytes")
 
 
 def _word(address: str) -> str:

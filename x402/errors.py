@@ -5,6 +5,7 @@
      +- UnsupportedVersion      a message speaks a version of the protocol that we do not
      +- NotX402                 a 402 without terms that we may read: hand it to a person
      +- PolicyRefused           no offer may be paid; `reasons` has one line per offer
+     +- Unaffordable            offers are allowed, the payer can pay none; in x402.purse, beside what it carries
      +- InsecureTransport       a payment would have travelled in the clear
      +- PaymentRefused          a seller did not accept a payment; in x402.seller, beside what it carries
      +- PaymentIdMissing        the terms require a payment id; in x402.idempotency, as is the next

@@ -1,7 +1,8 @@
 """Which offer of a challenge may be paid.
 
 One function picks and checks, and what it returns is all that is ever signed; a check of one entry and a signature
-of another is a known way to lose money (cloudflare/agents#2272).
+of another is a known way to lose money (cloudflare/agents#2272). What the payer can afford goes into it as data,
+for the same reason: the entry that its balance was held against is the one that comes out (docs/decisions/0018).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ from urllib.parse import urlsplit
 
 from x402.codec import clean, is_address
 from x402.errors import PolicyRefused
-from x402.networks import asset, chain_id
+from x402.networks import Asset, asset, chain_id
+from x402.purse import UNASKED, Purse, none_payable, objection
 from x402.wire import Challenge, Offer
 
-__all__ = ["Policy", "choose"]
+__all__ = ["Policy", "choose", "payable_in", "refusals"]
 
 _DEFAULT_VALIDITY: Final = 900
 _SHORTEST_VALIDITY: Final = 10  # verifiers want 6 s left when the payment arrives
@@ -60,23 +62,42 @@ class Policy:
             raise ValueError("origin is not an absolute URL")
 
 
-def choose(challenge: Challenge, policy: Policy) -> Offer:
-    """The cheapest offer that the policy allows; of equals, the seller's first.
+def choose(challenge: Challenge, policy: Policy, purse: Purse = UNASKED) -> Offer:
+    """The cheapest offer that the policy allows and the purse can pay; of equals, the seller's first.
 
     Raises:
         PolicyRefused: none is allowed. It carries one reason per offer and per entry that could not be read.
+        Unaffordable: some are allowed, and the payer can pay none of them.
+        ChainError: the same, but for those of which nobody knows: their chain could not be asked.
     """
-    reasons: list[str] = []
-    allowed: list[Offer] = []
-    for number, offer in enumerate(challenge.offers, start=1):
-        reason = _refusal(challenge, offer, policy)
-        if reason is None:
-            allowed.append(offer)
-        else:
-            reasons.append(f"offer {number}: {reason}")
+    allowed = _allowed(challenge, policy)
     if not allowed:
-        raise PolicyRefused((*reasons, *challenge.skipped))
-    return min(allowed, key=lambda offer: offer.amount)
+        raise PolicyRefused((*_numbered(refusals(challenge, policy)), *challenge.skipped))
+    for offer in allowed:
+        if objection(offer, purse) is None:
+            return offer
+    raise none_payable(allowed, _numbered(refusals(challenge, policy, purse)), purse)
+
+
+def refusals(challenge: Challenge, policy: Policy, purse: Purse = UNASKED) -> tuple[str | None, ...]:
+    """For each offer, in the seller's order, why it may not or cannot be paid; None where it may and can."""
+    return tuple(_refusal(challenge, each, policy) or objection(each, purse) for each in challenge.offers)
+
+
+def payable_in(challenge: Challenge, policy: Policy) -> tuple[Asset, ...]:
+    """The tokens of the offers that the policy allows, that of the cheapest first: what a purse should tell of."""
+    tokens = (asset(each.network, each.asset) for each in _allowed(challenge, policy))
+    return tuple(dict.fromkeys(token for token in tokens if token is not None))
+
+
+def _allowed(challenge: Challenge, policy: Policy) -> list[Offer]:
+    """The offers that the policy allows, the cheapest first; of equals, the seller's first."""
+    allowed = (each for each in challenge.offers if _refusal(challenge, each, policy) is None)
+    return sorted(allowed, key=lambda offer: offer.amount)
+
+
+def _numbered(reasons: tuple[str | None, ...]) -> list[str]:
+    return [f"offer {number}: {reason}" for number, reason in enumerate(reasons, start=1) if reason]
 
 
 def _refusal(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:

@@ -29,11 +29,17 @@ class LedgerChain:
     hidden: bool = False
     """Nothing that was settled is in a block yet."""
     hangs: bool = False
+    has_code: bytes = b""
+    """What stands at the wallet's address."""
     asked: int = 0
 
     async def balance(self, token: Asset, owner: str) -> int:
         await self._ask()
         return self.holds
+
+    async def code(self, owner: str) -> bytes:
+        await self._ask()
+        return self.has_code
 
     async def fate(self, token: Asset, authorization: Authorization) -> Fate:
         await self._ask()

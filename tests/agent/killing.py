@@ -183,6 +183,10 @@ class WatchedChain:
         """Ask, or die."""
         return await self._watcher.watch("chain balance", lambda: self._inner.balance(token, owner))
 
+    async def code(self, owner: str) -> bytes:
+        """Ask, or die."""
+        return await self._watcher.watch("chain code", lambda: self._inner.code(owner))
+
     async def fate(self, token: Asset, authorization: Authorization) -> Fate:
         """Ask, or die."""
         return await self._watcher.watch("chain fate", lambda: self._inner.fate(token, authorization))

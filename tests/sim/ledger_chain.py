@@ -44,6 +44,14 @@ class LateChain:
 
         return await self._watcher.watch("chain balance", ask)
 
+    async def code(self, owner: str) -> bytes:
+        """Whoever pays has a plain key."""
+
+        async def ask() -> bytes:
+            return b""
+
+        return await self._watcher.watch("chain code", ask)
+
     async def fate(self, token: Asset, authorization: Authorization) -> Fate:
         """Used if it was settled by the newest block that is seen, and unused as of that block if not."""
 

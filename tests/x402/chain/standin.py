@@ -57,6 +57,8 @@ class StandIn:
     tip: Tip = field(default_factory=Tip)
     fee: int = 0
     chain: int = CHAIN
+    code: dict[str, bytes] = field(default_factory=dict)
+    """By address in lower case."""
     calls: Counter[str] = field(default_factory=Counter)
     says: dict[str, deque[Json | Exception | httpx.Response]] = field(default_factory=dict)
 
@@ -128,6 +130,7 @@ class StandIn:
             "eth_chainId": lambda: hex(self.chain),
             "eth_getBlockByNumber": self._block,
             "eth_call": self._call,
+            "eth_getCode": lambda address, _block: "0x" + self.code.get(address, b"").hex(),
             "eth_getLogs": self._logs,
             "eth_getTransactionReceipt": self._receipt,
             "eth_simulateV1": self._simulate,
