@@ -105,6 +105,7 @@ def _use_up(signer: address, nonce: bytes32, struct_hash: bytes32, v: uint8, r: 
     assert not self.authorizationState[signer][nonce], "FiatTokenV2: authorization is used or canceled"
     assert convert(s, uint256) <= HALF_ORDER, "ECRecover: invalid signature 's' value"
     assert v == 27 or v == 28, "ECRecover: invalid signature 'v' value"
+    assert not signer.is_contract, "FiatTokenV2: invalid signature"
     digest: bytes32 = keccak256(concat(x"1901", SEPARATOR, struct_hash))
     recovered: address = ecrecover(digest, v, r, s)
     assert recovered != empty(address) and recovered == signer, "FiatTokenV2: invalid signature"

@@ -26,7 +26,8 @@ Exit codes:
     4  no offer may be paid: network, asset, payee, host, scheme, terms, plain http; nothing was signed
     5  the vendor failed, refused the payment, or cannot be reached
     6  the outcome is unknown: the same command sends the same payment again
-    7  no wallet, a wallet that does not sign, a bad setting, a journal that cannot be written
+    7  no wallet, one that cannot pay or does not sign, a node that does not answer, a bad setting, a journal that
+       cannot be written
 """
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -83,7 +84,7 @@ def pay(
         from scripts.pay import pay as carry_out
         from scripts.pay_journal import Journal
         from scripts.pay_values import Order
-        from scripts.wallets import open_own_signer
+        from scripts.wallets import held_by, open_own_signer
 
         settings = settings_now()
         register_assets(settings)
@@ -111,6 +112,7 @@ def pay(
                     partial(open_own_signer, settings),
                     partial(_deliver, as_json=json_output, dry_run=dry_run),
                     http=http,
+                    look=partial(held_by, settings, dry_run),
                     show=(lambda _: None) if json_output else _show,
                 )
 

@@ -1,6 +1,7 @@
 """One request, paid for: what `purser pay` does, without its printing.
 
-    find what was signed before -> ask unpaid -> 402 -> choose -> sign, into the journal -> the same request, paid
+    find what was signed before -> ask unpaid -> 402 -> look into the purse -> choose -> sign, into the journal
+    -> the same request, paid
 
 An answer is handed out before the journal notes it. So whatever breaks on the way, the same order again sends the
 same authorization again, and the token takes it once.
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,16 +23,17 @@ import httpx
 from agent.errors import ConfigurationError
 from agent.models import SignedAuthorization
 from scripts.pay_journal import Journal, Purchase, PurchaseBusy, Signed
-from scripts.pay_rules import AGAIN, MAX_VALIDITY, chosen, fault, judged, priced, still_open
+from scripts.pay_rules import AGAIN, MAX_VALIDITY, chosen, fault, judged, payable, priced, still_open
 from scripts.pay_values import Order, Outcome, PayExit, Priced, Refusal
 from x402.client import BoundedTransport, PaymentAuth
 from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Error
 from x402.negotiation import build_payment, window
-from x402.networks import asset
+from x402.networks import Asset, asset
+from x402.purse import UNASKED, Purse
 from x402.signers import Signer, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
-__all__ = ["OpenWallet", "Show", "http_client", "pay"]
+__all__ = ["Look", "OpenWallet", "Show", "http_client", "pay"]
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Longest answer that is read, in bytes."""
@@ -43,6 +45,8 @@ PAID_SECONDS: Final = 180.0
 
 OpenWallet: TypeAlias = Callable[[httpx.AsyncClient], Signer]
 Show: TypeAlias = Callable[[tuple[Priced, ...]], None]
+Look: TypeAlias = Callable[[httpx.AsyncClient, tuple[Asset, ...]], Awaitable[Purse]]
+"""What the wallet has of these tokens, so far as it can be read."""
 
 
 @dataclass(slots=True)
@@ -51,6 +55,7 @@ class _Course:
 
     order: Order
     http: httpx.AsyncClient
+    look: Look
     now: Callable[[], datetime]
     priced: tuple[Priced, ...] = ()
     signed: Signed | None = None
@@ -101,6 +106,10 @@ async def http_client() -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
+async def _unseen(_: httpx.AsyncClient, __: tuple[Asset, ...]) -> Purse:
+    return UNASKED
+
+
 async def pay(
     order: Order,
     journal: Journal,
@@ -109,14 +118,16 @@ async def pay(
     *,
     http: httpx.AsyncClient,
     show: Show = lambda _: None,
+    look: Look = _unseen,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PayExit:
     """Carry out an order. `show` is told the offers before anything is signed, `deliver` the outcome, once.
 
+    `look` tells what the wallet has of the tokens that are offered; what it leaves out is not checked.
     `wallet` is asked for only when something is to be signed, and `deliver` may raise: the journal then takes the
     answer for lost. Raises what `deliver` raises.
     """
-    course = _Course(order, http, now)
+    course = _Course(order, http, look, now)
     with ExitStack() as held:
         purchase: Purchase | None = None
         try:
@@ -154,10 +165,12 @@ async def _carried_out(
         answer = await _ask(course)
         if isinstance(answer, httpx.Response):
             return course.ended(answer, fault(answer)), None
-        course.priced = priced(order, answer)
+        tokens = payable(order, answer)
+        purse = await course.look(course.http, tokens) if tokens else UNASKED
+        course.priced = priced(order, answer, purse)
         course.notes.extend(answer.skipped)
         show(course.priced)
-        offer = chosen(order, answer)
+        offer = chosen(order, answer, purse)
         if order.dry_run:
             return course.ended(), None
         authorization = await _sign(course, answer, offer, wallet(course.http))

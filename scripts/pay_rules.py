@@ -13,12 +13,14 @@ from agent.money import usd_text
 from scripts.pay_journal import Signed
 from scripts.pay_values import Order, PayExit, Priced, Refusal
 from x402.codec import UINT256_MAX, clean
-from x402.errors import MalformedHeader, PolicyRefused
+from x402.errors import ChainError, MalformedHeader, PolicyRefused
 from x402.negotiation import read_receipt, rejection_reason
-from x402.policy import Policy, choose
+from x402.networks import Asset
+from x402.policy import Policy, choose, payable_in, refusals
+from x402.purse import HasCode, Purse, Unaffordable
 from x402.wire import Challenge, Offer
 
-__all__ = ["AGAIN", "MAX_VALIDITY", "Judged", "chosen", "fault", "judged", "priced", "still_open"]
+__all__ = ["AGAIN", "MAX_VALIDITY", "Judged", "chosen", "fault", "judged", "payable", "priced", "still_open"]
 
 MAX_VALIDITY: Final = 900
 """Longest validity, in seconds, of an authorization, whatever the vendor asks for."""
@@ -64,32 +66,44 @@ def still_open(order: Order, last: Signed, now: datetime) -> tuple[bool, str | N
     return True, None
 
 
-def priced(order: Order, challenge: Challenge) -> tuple[Priced, ...]:
-    """Each offer, with what the policy says to it, and which one will be paid."""
+def payable(order: Order, challenge: Challenge) -> tuple[Asset, ...]:
+    """The tokens that it might be paid with: what there is of them is worth asking."""
+    return () if _host_refused(order) else payable_in(challenge, _policy(order))
+
+
+def priced(order: Order, challenge: Challenge, purse: Purse) -> tuple[Priced, ...]:
+    """Each offer, with what speaks against it, and which one will be paid."""
     policy = _policy(order)
     try:
-        taken = choose(challenge, policy)
-    except PolicyRefused:
+        taken = choose(challenge, policy, purse)
+    except (PolicyRefused, Unaffordable, ChainError):
         taken = None
-    return tuple(Priced(each, _why_not(challenge, each, policy), each is taken) for each in challenge.offers)
+    against = refusals(challenge, policy, purse)
+    offers = zip(challenge.offers, against, strict=True)
+    return tuple(Priced(each, refused, each is taken) for each, refused in offers)
 
 
-def chosen(order: Order, challenge: Challenge) -> Offer:
+def chosen(order: Order, challenge: Challenge, purse: Purse) -> Offer:
     """The offer that will be paid.
 
     Raises:
-        Refusal: none may be; it tells whether only the price is in the way.
+        Refusal: none may be, or none can be; it tells whether only the price is in the way, or the wallet.
     """
     policy = _policy(order)
-    if order.hosts is not None and not {order.url.host, order.url.netloc.decode("ascii")} & order.hosts:
+    if _host_refused(order):
         raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", f"{order.url.host} is not in ALLOWED_HOSTS")
     try:
-        return choose(challenge, policy)
+        return choose(challenge, policy, purse)
     except PolicyRefused as exc:
-        for_any_price = replace(policy, max_amount=UINT256_MAX)
-        if all(_why_not(challenge, each, for_any_price) for each in challenge.offers):
+        if all(refusals(challenge, replace(policy, max_amount=UINT256_MAX))):
             raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", str(exc)) from None
         raise Refusal(PayExit.TOO_EXPENSIVE, "too_expensive", f"above what may be paid: {exc}") from None
+    except Unaffordable as exc:
+        code = "wallet_unfit" if isinstance(exc.entry, HasCode) else "insufficient_funds"
+        raise Refusal(PayExit.SETUP, code, f"nothing was paid: {exc}") from None
+    except ChainError as exc:
+        why = f"nothing was paid: what the wallet holds cannot be read: {exc}; run this again later"
+        raise Refusal(PayExit.SETUP, "chain", why) from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +170,5 @@ def _policy(order: Order) -> Policy:
     )
 
 
-def _why_not(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:
-    """What the policy says against this one offer."""
-    try:
-        choose(replace(challenge, offers=(offer,), skipped=()), policy)
-    except PolicyRefused as exc:
-        return exc.reasons[0].removeprefix("offer 1: ")
-    return None
+def _host_refused(order: Order) -> bool:
+    return order.hosts is not None and not {order.url.host, order.url.netloc.decode("ascii")} & order.hosts

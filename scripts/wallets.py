@@ -17,6 +17,7 @@ from agent.settings import Settings
 from x402.keccak import checksum_address
 from x402.keystore import KeystoreError, lock, stated_address, unlock
 from x402.networks import Asset, default_asset
+from x402.purse import UNASKED, Purse
 from x402.secp256k1 import SigningKey
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ __all__ = [
     "ask_password",
     "balances",
     "default_keystore",
+    "held_by",
     "keep",
     "open_own_signer",
     "own_address",
@@ -161,6 +163,27 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
     if not found:
         raise ConfigurationError("X402_RPC_URLS is not set: it names the nodes that know balances")
     return found
+
+
+async def held_by(settings: Settings, dry_run: bool, http: httpx.AsyncClient, tokens: tuple[Asset, ...]) -> Purse:
+    """What the wallet has of these tokens where a node is set for their network. A dry run may have no wallet.
+
+    Raises:
+        ConfigurationError: there is no wallet, or its address cannot be read.
+    """
+    from agent.chains import open_chains
+    from x402.chain_purse import look_up
+
+    chains = open_chains(settings, http)
+    if not any(token.network in chains for token in tokens):
+        return UNASKED
+    try:
+        payer = own_address(settings)
+    except ConfigurationError:
+        if dry_run:
+            return UNASKED
+        raise
+    return await look_up(chains, payer, tokens)
 
 
 def ask_password(prompt: str) -> SecretStr:

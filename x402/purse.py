@@ -72,10 +72,11 @@ def objection(offer: Offer, purse: Purse) -> str | None:
         return str(entry)
     if isinstance(entry, ChainError):
         return f"what the payer holds on {offer.network} is not known: {entry}"
-    if entry.missing(offer.amount) == 0:
+    missing = entry.missing(offer.amount)
+    if missing == 0:
         return None
-    also = f" and has promised {entry.promised} of them" if entry.promised else ""
-    return f"the payer holds {entry.held} atomic units{also}: {offer.amount} cannot be paid"
+    also = f" and has promised {entry.promised}" if entry.promised else ""
+    return f"the payer holds {entry.held} of {offer.amount} atomic units{also}: {missing} missing"
 
 
 def none_payable(offers: Sequence[Offer], reasons: Sequence[str], purse: Purse) -> X402Error:
