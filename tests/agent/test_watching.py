@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from agent import watching
@@ -16,8 +17,10 @@ from agent.world import real_world
 from tests.agent.chain import LedgerChain
 from tests.agent.stage import START, Stage, a_stage
 from x402 import networks
+from x402.codec import decode_header, encode_header
 from x402.errors import ChainUnavailable
-from x402.networks import asset
+from x402.networks import asset, default_asset
+from x402.wire import CHALLENGE_HEADER
 
 NETWORK = "eip155:84532"
 DOWN = ChainUnavailable("down")
@@ -165,6 +168,144 @@ async def test_what_is_promised_already_is_counted() -> None:
     stage, chain = await a_watched_stage("gpu_vendor_1:reject_payment")
     chain.holds = 3_200_000
     assert (await stage.finish(await stage.start())).status == "completed"
+
+
+BASE = "eip155:8453"
+
+
+class TwoOffers(httpx.AsyncBaseTransport):
+    """The vendors, each of which takes the same price on Base as well; it is the second entry."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        if CHALLENGE_HEADER in response.headers:
+            terms = decode_header(CHALLENGE_HEADER, response.headers[CHALLENGE_HEADER])
+            accepts, token = terms["accepts"], default_asset(BASE)
+            assert isinstance(accepts, list)
+            assert token is not None
+            also = accepts[0] | {"network": BASE, "asset": token.address, "extra": {}}
+            response.headers[CHALLENGE_HEADER] = encode_header({**terms, "accepts": [*accepts, also]})
+        return response
+
+
+async def a_stage_with_two_chains(faults: str = "") -> tuple[Stage, LedgerChain, LedgerChain]:
+    """Every offer comes on two networks, and both can be read."""
+    stage = await a_stage(faults, settings={"x402_networks": f"{NETWORK},{BASE}"})
+    stage.transport._inner = TwoOffers(stage.transport._inner)  # type: ignore[assignment]
+    first, second = (LedgerChain(stage.chain, stage.clock.unix) for _ in range(2))
+    stage.services = replace(stage.services, chains={NETWORK: first, BASE: second})
+    return stage, first, second
+
+
+async def signed_on(stage: Stage, run: Run) -> list[str]:
+    """The networks of what was signed, as the trail has it."""
+    return [str(each.data["network"]) for each in await stage.trail(run) if each.data.get("event") == "authorized"]
+
+
+async def test_an_offer_that_the_wallet_cannot_pay_is_passed_over_for_one_that_it_can() -> None:
+    """solana-foundation/pay-kit#184: the dearer or later entry is signed, and the trail says why."""
+    stage, first, _ = await a_stage_with_two_chains()
+    run = await stage.start()
+    await stage.tick(run)
+    assert await signed_on(stage, run) == [NETWORK]
+    stage, first, _ = await a_stage_with_two_chains()
+    first.holds = 1_399_999
+    run = await stage.start()
+    await stage.tick(run)
+    assert (await signed_on(stage, run))[0] == BASE
+    [told] = [each.data["policy"] for each in await stage.trail(run) if each.data.get("event") == "authorized"]
+    assert isinstance(told, dict)
+    assert told["passedOver"] == ["offer 1: the payer holds 1399999 of 1400000 atomic units: 1 missing"]
+
+
+async def test_what_is_promised_counts_for_its_own_token_only() -> None:
+    """1.40 is promised on the first chain, so the next 1.80 comes from the second, which owes nothing."""
+    stage, first, second = await a_stage_with_two_chains("gpu_vendor_1:reject_payment")
+    first.holds, second.holds = 3_199_999, 1_800_000
+    run = await stage.start()
+    for _ in range(3):
+        await stage.tick(run)
+        stage.clock.pass_(15)
+    assert (await signed_on(stage, run))[:2] == [NETWORK, BASE]
+
+
+async def test_where_no_offer_can_be_paid_the_shortfall_of_the_cheapest_is_told() -> None:
+    """And that others were looked at."""
+    stage, first, second = await a_stage_with_two_chains()
+    first.holds, second.holds = 1, 2
+    ended = await stage.finish(await stage.start())
+    assert ended.failure is not None
+    assert (ended.failure.code, stage.record.payments) == ("insufficient_funds", [])
+    assert "1.399999 are missing; of 1 more offers none is allowed and can be paid" in ended.failure.message
+
+
+async def test_a_chain_that_is_away_is_passed_over_where_another_offer_can_be_paid() -> None:
+    """Its silence decides only when nothing else is left: then the order waits, as with one offer."""
+    stage, first, second = await a_stage_with_two_chains()
+    first.down = DOWN
+    run = await stage.start()
+    await stage.tick(run)
+    assert (await signed_on(stage, run))[0] == BASE
+    stage, first, second = await a_stage_with_two_chains()
+    first.down, second.holds = DOWN, 0
+    run = await stage.start()
+    waiting = (await stage.tick(run)).run
+    assert (waiting.budget_reserved, await signed_on(stage, run)) == (1_400_000, [])
+    assert waiting.ending is None
+    first.down = None
+    stage.clock.pass_(15)
+    await stage.tick(run)
+    assert (await signed_on(stage, run))[0] == NETWORK
+
+
+async def test_balance_and_code_are_asked_about_once_for_each_offer_that_is_allowed() -> None:
+    """Two questions for one purchase; what the policy refuses costs none."""
+    stage, chain = await a_watched_stage()
+    stage.transport._inner = TwoOffers(stage.transport._inner)  # type: ignore[assignment]
+    other = LedgerChain(stage.chain, stage.clock.unix)
+    stage.services = replace(stage.services, chains={NETWORK: chain, BASE: other})
+    chain.hidden = True
+    run = await stage.start(1_400_000)
+    await stage.tick(run)
+    assert (await signed_on(stage, run), chain.asked, other.asked) == ([NETWORK], 2, 0)
+
+
+async def test_a_wallet_whose_address_has_code_signs_nothing() -> None:
+    """x402-rs/x402-rs#26: the run ends before anything is signed, and says what to do."""
+    stage, chain = await a_watched_stage()
+    chain.has_code = bytes.fromhex("ef0100" + "cd" * 20)
+    ended = await stage.finish(await stage.start())
+    assert ended.failure is not None
+    assert (ended.status, ended.failure.code, ended.budget_spent) == ("failed", "wallet_unfit", 0)
+    assert "(EIP-7702)" in ended.failure.message
+    assert "remove the delegation or pay from a plain key" in ended.failure.message
+    assert stage.record.payments == []
+    assert await stage.payments(ended) == []
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert vendor.reliability_score == vendor.reliability_prior
+
+
+async def test_a_wallet_that_has_code_on_one_chain_pays_on_another() -> None:
+    stage, first, _ = await a_stage_with_two_chains()
+    first.has_code = b"\x60\x80"
+    run = await stage.start()
+    await stage.tick(run)
+    assert (await signed_on(stage, run))[0] == BASE
+
+
+async def test_nothing_is_pinned_where_nothing_can_be_paid() -> None:
+    """The payee of a vendor's first payment is learned when there is one."""
+    stage = await a_stage(pinned=False)
+    chain = LedgerChain(stage.chain, stage.clock.unix, holds=0)
+    stage.services = replace(stage.services, chains={NETWORK: chain})
+    await stage.finish(await stage.start())
+    vendor = await stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert vendor.pay_to is None
 
 
 async def test_nothing_is_signed_while_the_balance_cannot_be_read() -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from scripts.local_chain import CHAIN_ID
+from scripts.local_chain import CHAIN_ID, NETWORK
 from scripts.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
 from x402 import chain_reader
 from x402.chain import Cancelled, Unused, Used
+from x402.chain_purse import look_up
 from x402.chain_reader import RpcChain
 from x402.chain_rpc import JsonRpc
 from x402.eip3009 import Domain, domain_separator
 from x402.errors import ChainUnavailable, FacilitatorError, FacilitatorUnavailable, WrongChain
+from x402.purse import Funds, HasCode
 
 
 async def test_the_tokens_domain_is_the_one_that_is_signed_for(bank: Bank) -> None:
@@ -26,6 +28,30 @@ async def test_the_balance_is_the_tokens(bank: Bank) -> None:
     reader = RpcChain(bank.rpc)
     assert await reader.balance(bank.token, bank.payer) == 100 * DOLLAR
     assert await reader.balance(bank.token, bank.payee) == 0
+
+
+async def test_the_code_of_a_plain_key_is_none_and_that_of_a_token_is_some(bank: Bank) -> None:
+    reader = RpcChain(bank.rpc)
+    assert await reader.code(bank.payer) == b""
+    assert len(await reader.code(bank.token.address)) > 23
+
+
+async def test_a_delegated_payer_is_found_and_so_is_that_it_no_longer_is(bank: Bank) -> None:
+    """x402-rs/x402-rs#26: what an EIP-7702 transaction leaves at the address is read as such."""
+    delegate = "0x" + "cd" * 20
+    chains = {NETWORK: RpcChain(bank.rpc)}
+    bank.chain.rpc("anvil_setCode", bank.payer, "0xef0100" + "cd" * 20)
+    (told,) = (await look_up(chains, bank.payer, (bank.token,))).values()
+    assert isinstance(told, HasCode)
+    assert (told.delegate or "").lower() == delegate
+    bank.chain.rpc("anvil_setCode", bank.payer, "0x")
+    assert await look_up(chains, bank.payer, (bank.token,)) == {bank.token: Funds(100 * DOLLAR)}
+
+
+async def test_a_node_that_is_down_leaves_the_purse_unknown(bank: Bank, node: Node) -> None:
+    node.down = True
+    (told,) = (await look_up({NETWORK: RpcChain(bank.rpc)}, bank.payer, (bank.token,))).values()
+    assert isinstance(told, ChainUnavailable)
 
 
 async def test_unused_is_for_ever_when_the_chains_clock_says_so(bank: Bank) -> None:

@@ -38,6 +38,19 @@ async def test_a_spoiled_authorization_moves_nothing(bank: Bank, spoil: str) -> 
     assert bank.held == (99 * DOLLAR, DOLLAR)
 
 
+async def test_a_plain_signature_of_an_address_with_code_moves_nothing(bank: Bank) -> None:
+    """FiatToken v2.2 asks the code (EIP-1271) instead of looking at the signature, after a delegation too."""
+    payment = await bank.payment(bank.offer())
+    bank.chain.rpc("anvil_setCode", bank.payer, "0xef0100" + "cd" * 20)
+    with pytest.raises(ServerFailed, match="reverted"):
+        bank.send_in(payment)
+    assert not (await bank.facilitator.settle(payment, bank.offer())).success
+    assert bank.held == (100 * DOLLAR, 0)
+    bank.chain.rpc("anvil_setCode", bank.payer, "0x")
+    bank.send_in(payment)
+    assert bank.held == (99 * DOLLAR, DOLLAR)
+
+
 @pytest.mark.parametrize(("signed", "moves"), [(600, False), (599, True), (-299, True), (-300, False)])
 async def test_the_window_is_open_between_its_ends_only(bank: Bank, signed: int, moves: bool) -> None:
     """validAfter < block time < validBefore, strictly (EIP-3009); ours: 600 s before signing, 300 s after."""

@@ -150,6 +150,51 @@ async def test_balance_and_domain_are_the_tokens() -> None:
     assert len(await chain.domain_separator(usdc())) == 32
 
 
+async def test_the_code_of_an_address_is_read() -> None:
+    """Empty for a plain key; a delegation and a contract are told apart by others."""
+    node = StandIn(code={PAYER.lower(): b"\xef\x01\x00" + b"\xcd" * 20})
+    chain = RpcChain(node.rpc())
+    assert await chain.code(PAYER) == b"\xef\x01\x00" + b"\xcd" * 20
+    assert await chain.code(OTHER) == b""
+
+
+async def test_that_there_is_no_code_is_believed_for_five_minutes() -> None:
+    """One question less for each payment; a delegation that comes meanwhile is found after them."""
+    now, node = 1_000.0, StandIn()
+    chain = RpcChain(node.rpc(), monotonic=lambda: now)
+    assert await chain.code(PAYER) == b""
+    node.code[PAYER.lower()] = b"\x01"
+    now += 299
+    assert await chain.code(PAYER.lower()) == b""
+    assert node.calls["eth_getCode"] == 1
+    now += 1
+    assert await chain.code(PAYER) == b"\x01"
+
+
+async def test_code_is_asked_about_each_time_so_that_whoever_removes_it_can_pay() -> None:
+    node = StandIn(code={PAYER.lower(): b"\x01"})
+    chain = RpcChain(node.rpc(), monotonic=lambda: 0.0)
+    assert await chain.code(PAYER) == b"\x01"
+    del node.code[PAYER.lower()]
+    assert await chain.code(PAYER) == b""
+
+
+async def test_what_is_believed_of_one_address_is_not_of_another() -> None:
+    node = StandIn(code={OTHER.lower(): b"\x01"})
+    chain = RpcChain(node.rpc())
+    assert await chain.code(PAYER) == b""
+    assert await chain.code(OTHER) == b"\x01"
+
+
+@pytest.mark.parametrize("said", [None, 5, "", "00", "0x1", "0xzz", [], {}])
+async def test_code_that_is_none_is_no_answer(said: Json) -> None:
+    """It is not taken for a plain key."""
+    node = StandIn()
+    node.answer("eth_getCode", said, times=2)
+    with pytest.raises(ChainUnclear, match="eth_getCode is no bytes"):
+        await RpcChain(node.rpc()).code(PAYER)
+
+
 AT = Block(1, HASH, NOW)
 
 
