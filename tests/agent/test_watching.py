@@ -16,10 +16,11 @@ from agent.wiring import wire
 from agent.world import real_world
 from tests.agent.chain import LedgerChain
 from tests.agent.stage import START, Stage, a_stage
+from tests.x402.samples import usual
 from x402 import networks
 from x402.codec import decode_header, encode_header
 from x402.errors import ChainUnavailable
-from x402.networks import asset, default_asset
+from x402.networks import asset
 from x402.wire import CHALLENGE_HEADER
 
 NETWORK = "eip155:84532"
@@ -183,10 +184,9 @@ class TwoOffers(httpx.AsyncBaseTransport):
         response = await self._inner.handle_async_request(request)
         if CHALLENGE_HEADER in response.headers:
             terms = decode_header(CHALLENGE_HEADER, response.headers[CHALLENGE_HEADER])
-            accepts, token = terms["accepts"], default_asset(BASE)
+            accepts = terms["accepts"]
             assert isinstance(accepts, list)
-            assert token is not None
-            also = accepts[0] | {"network": BASE, "asset": token.address, "extra": {}}
+            also = accepts[0] | {"network": BASE, "asset": usual(BASE).address, "extra": {}}
             response.headers[CHALLENGE_HEADER] = encode_header({**terms, "accepts": [*accepts, also]})
         return response
 

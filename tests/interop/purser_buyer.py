@@ -13,17 +13,23 @@ from tests.x402.samples import KEY, NETWORK
 from x402.client import BoundedTransport, PaymentAuth
 from x402.negotiation import build_payment, window
 from x402.policy import Policy, choose
+from x402.purse import Purse as Holdings
 from x402.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, PaymentHeader
 
 
 @dataclass(slots=True)
 class Purse:
-    """A wallet that pays at most `most` per request; `stored` is every payment it ever signed, in order."""
+    """A wallet that pays at most `most` per request; `stored` is every payment it ever signed, in order.
+
+    `holds` is what chains said of it; what they were not asked about is not checked.
+    """
 
     most: int = 10_000
     payment_id: str | None = None
     payee: str | None = None
+    networks: frozenset[str] = frozenset({NETWORK})
+    holds: Holdings = field(default_factory=dict)
     stored: list[PaymentHeader] = field(default_factory=list)
 
     async def buy(
@@ -40,10 +46,10 @@ class Purse:
         Raises what `PaymentAuth` raises.
         """
         signer = LocalSigner(KEY)
-        policy = Policy(self.most, frozenset({NETWORK}), payee=self.payee, origin=url)
+        policy = Policy(self.most, self.networks, payee=self.payee, origin=url)
 
         async def authorize(challenge: Challenge) -> PaymentHeader:
-            offer = choose(challenge, policy)
+            offer = choose(challenge, policy, self.holds)
             after, before = window(offer, int(time.time()), policy.max_validity_seconds)
             unsigned = build_payment(
                 challenge,

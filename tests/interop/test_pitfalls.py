@@ -16,11 +16,12 @@ import pytest
 from tests.interop.processes import HERE, Buyer
 from tests.interop.purser_buyer import Purse
 from tests.interop.trap import GOODS, Paid, Trap, trap
-from tests.x402.samples import OTHER, PAYEE, entry
+from tests.x402.samples import NETWORK, OTHER, PAYEE, entry, usual
 from tests.x402.server import Reply
 from x402.codec import Json, to_json
 from x402.errors import NotX402, PolicyRefused, RedirectRefused
 from x402.negotiation import rejection_reason
+from x402.purse import Funds, Unaffordable
 
 
 @pytest.fixture
@@ -98,6 +99,21 @@ async def test_an_amount_is_a_plain_decimal_string(
     }
     assert found == paid_by
     assert len(seller.paid) == len(paid_by)
+
+
+async def test_an_entry_that_the_payer_cannot_afford_is_passed_over(seller: Trap, official_buyer: Buyer) -> None:
+    """Purser pays the cheapest of those that it can pay. The official clients sign the first entry unseen."""
+    here, there = usual(NETWORK), usual("eip155:8453")
+    on_base: dict[str, Json] = {"network": there.network, "asset": there.address, "amount": "9500"}
+    extra: dict[str, Json] = {"name": there.name, "version": there.version}
+    seller.ask(entry(amount="9000"), entry(**on_base, extra=extra))
+    networks = frozenset({here.network, there.network})
+    await Purse(networks=networks, holds={here: Funds(8_999), there: Funds(9_500)}).buy(seller.goods)
+    await Purse(networks=networks, holds={here: Funds(9_000), there: Funds(0)}).buy(seller.goods)
+    with pytest.raises(Unaffordable, match="offer 1: the payer holds 8999 of 9000 .*; offer 2: .* 1 missing"):
+        await Purse(networks=networks, holds={here: Funds(8_999), there: Funds(9_499)}).buy(seller.goods)
+    await official_buyer.buy(seller.goods)
+    assert seller.prices == ["9500", "9000", "9000"]
 
 
 async def test_a_price_above_the_quote_is_not_paid(seller: Trap, official_buyer: Buyer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -15,15 +16,18 @@ import pytest
 
 from agent.errors import ConfigurationError
 from scripts import pay as paying
-from scripts.pay import http_client, pay
+from scripts.pay import Look, http_client, pay
 from scripts.pay_journal import EXPIRY_MARGIN, Journal
 from scripts.pay_values import Order, Outcome, PayExit
 from tests.scripts.shop import GOODS, PRICE, Shop, open_shop
 from tests.tracebacks import shown
-from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC
-from tests.x402.server import Reply, serving
+from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual
+from tests.x402.server import Reply, Seen, serving
+from x402.codec import Json, encode_header
 from x402.decode import decode_payment
-from x402.errors import SigningFailed
+from x402.errors import ChainError, ChainUnavailable, SigningFailed
+from x402.networks import Asset
+from x402.purse import Funds, HasCode, Purse
 from x402.signers import LocalSigner, Signer
 
 BASE = frozenset({NETWORK})
@@ -294,6 +298,80 @@ async def test_what_the_policy_refuses_is_not_signed(
     assert outcome.exit_code is code
     assert word in str(outcome.refusal)
     assert (till.opened, shop.paid, till.home.exists()) == (0, [], False)
+
+
+TOKEN, TOKEN_ON_BASE = usual(NETWORK), usual("eip155:8453")
+DOWN = ChainUnavailable("the node at node.example is away")
+
+
+def has(purse: Purse) -> Look:
+    """A wallet of which this is known."""
+
+    async def look(_: httpx.AsyncClient, tokens: tuple[Asset, ...]) -> Purse:
+        assert tokens
+        return purse
+
+    return look
+
+
+async def test_an_offer_that_the_wallet_cannot_pay_is_passed_over(till: Till) -> None:
+    """The cheaper one is on a network where there is too little: the other is paid, and shown as the one."""
+    offers: list[Any] = []
+    paid: list[str] = []
+
+    async def answer(seen: Seen) -> Reply:
+        if payment := seen.headers.get("payment-signature"):
+            paid.append(payment)
+            return Reply(body=GOODS)
+        there = TOKEN_ON_BASE
+        cheap = entry(network=there.network, asset=there.address, amount="9000", extra={})
+        terms: dict[str, Json] = {"x402Version": 2, "accepts": [cheap, entry()]}
+        return Reply(402, {"PAYMENT-REQUIRED": encode_header(terms)})
+
+    async with serving(answer) as url:
+        order = Order("GET", httpx.URL(url), PRICE, BASE | {"eip155:8453"})
+        purse: Purse = {TOKEN_ON_BASE: Funds(8_999), TOKEN: Funds(PRICE)}
+        outcome = await till.pay(order, look=has(purse), show=offers.append)
+    assert outcome.exit_code is PayExit.OK
+    assert decode_payment("PAYMENT-SIGNATURE", paid[0]).authorization.value == PRICE
+    cheap, other = offers[0]
+    assert (cheap.refused, cheap.chosen) == ("the payer holds 8999 of 9000 atomic units: 1 missing", False)
+    assert (other.refused, other.chosen) == (None, True)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(
+    ("known", "word", "text"),
+    [
+        (Funds(PRICE - 1), "insufficient_funds", "nothing was paid: .* 1 missing"),
+        (HasCode(OTHER), "wallet_unfit", "remove the delegation or pay from a plain key"),
+        (DOWN, "chain", "cannot be read: the node at node.example is away; run this again later"),
+    ],
+)
+async def test_a_wallet_that_cannot_pay_signs_nothing(
+    till: Till, known: Funds | HasCode | ChainError, word: str, text: str, dry_run: bool
+) -> None:
+    """Exit 7, the wallet unopened; a dry run says the same."""
+    async with open_shop() as shop:
+        outcome = await till.pay(order_at(shop, dry_run=dry_run), look=has({TOKEN: known}))
+    assert outcome.exit_code is PayExit.SETUP
+    assert outcome.refusal is not None
+    assert outcome.refusal.code == word
+    assert re.search(text, str(outcome.refusal))
+    assert (till.opened, shop.paid, till.home.exists()) == (0, [], False)
+
+
+async def test_the_wallet_is_not_looked_into_for_what_may_not_be_paid(till: Till) -> None:
+    """Nor for a payment that is signed already, which is sent again whatever there is."""
+
+    async def look(_: httpx.AsyncClient, __: tuple[Asset, ...]) -> Purse:
+        raise AssertionError
+
+    async with open_shop(faults=["drop"]) as shop:
+        for changes in ({"max_amount": 1}, {"hosts": frozenset({"x.example"})}):
+            assert (await till.pay(order_at(shop, **changes), look=look)).exit_code in (3, 4)
+        await till.pay(order_at(shop))
+        assert (await till.pay(order_at(shop), look=look)).again
 
 
 @pytest.mark.parametrize(

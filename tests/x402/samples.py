@@ -8,6 +8,7 @@ from typing import Final
 from x402.codec import Json
 from x402.decode import decode_payment, offer_from
 from x402.negotiation import build_payment, window
+from x402.networks import Asset, default_asset
 from x402.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader
 
@@ -56,6 +57,13 @@ def v1_entry(**changes: Json) -> dict[str, Json]:
 
 def offer(**changes: Json) -> Offer:
     return offer_from(entry(**changes), 2)
+
+
+def usual(network: str) -> Asset:
+    """The usual token of a network."""
+    token = default_asset(network)
+    assert token is not None
+    return token
 
 
 def challenge(*offers: Offer, extensions: Mapping[str, Json] | None = None) -> Challenge:

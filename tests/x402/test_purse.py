@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.x402.samples import NETWORK, OTHER, PAYEE, URL, challenge, entry, offer
+from tests.x402.samples import NETWORK, OTHER, PAYEE, URL, challenge, entry, offer, usual
 from x402.codec import Json
 from x402.decode import challenge_from
 from x402.errors import ChainError, ChainUnavailable, PolicyRefused
-from x402.networks import Asset, default_asset
+from x402.networks import Asset
 from x402.policy import Policy, choose, payable_in, refusals
 from x402.purse import Funds, HasCode, Purse, Unaffordable, objection
 from x402.wire import Offer
@@ -22,22 +22,15 @@ DOWN = ChainUnavailable("no node of it answers")
 
 def on(network: str, amount: int, **changes: str) -> Offer:
     """An offer in a network's usual token."""
-    return offer(network=network, asset=token(network).address, amount=str(amount), extra={}, **changes)
-
-
-def token(network: str) -> Asset:
-    """The usual token of a network."""
-    found = default_asset(network)
-    assert found is not None
-    return found
+    return offer(network=network, asset=usual(network).address, amount=str(amount), extra={}, **changes)
 
 
 def test_an_offer_that_cannot_be_paid_is_passed_over() -> None:
     """solana-foundation/pay-kit#184: another network or token may do."""
     cheap, dear = on(NETWORK, 9_000), on(BASE, 9_500)
-    purse: Purse = {token(NETWORK): Funds(8_999), token(BASE): Funds(9_500)}
+    purse: Purse = {usual(NETWORK): Funds(8_999), usual(BASE): Funds(9_500)}
     assert choose(challenge(cheap, dear), POLICY, purse) is dear
-    assert choose(challenge(cheap, dear), POLICY, {token(NETWORK): Funds(9_000)}) is cheap
+    assert choose(challenge(cheap, dear), POLICY, {usual(NETWORK): Funds(9_000)}) is cheap
     assert refusals(challenge(cheap, dear), POLICY, purse) == (
         "the payer holds 8999 of 9000 atomic units: 1 missing",
         None,
@@ -47,52 +40,52 @@ def test_an_offer_that_cannot_be_paid_is_passed_over() -> None:
 def test_what_is_promised_already_is_not_there_to_pay_with() -> None:
     """On top of it, to the unit."""
     one = on(NETWORK, 1_000)
-    assert choose(challenge(one), POLICY, {token(NETWORK): Funds(3_000, promised=2_000)}) is one
+    assert choose(challenge(one), POLICY, {usual(NETWORK): Funds(3_000, promised=2_000)}) is one
     with pytest.raises(Unaffordable, match="holds 2999 of 1000 atomic units and has promised 2000: 1 missing"):
-        choose(challenge(one), POLICY, {token(NETWORK): Funds(2_999, promised=2_000)})
+        choose(challenge(one), POLICY, {usual(NETWORK): Funds(2_999, promised=2_000)})
 
 
 def test_a_token_that_was_not_asked_about_is_not_checked() -> None:
     """Where no node is set it is as it was; it is no reason to prefer a dearer one either."""
     cheap, dear = on(NETWORK, 9_000), on(BASE, 9_500)
     assert choose(challenge(cheap, dear), POLICY) is cheap
-    assert choose(challenge(cheap, dear), POLICY, {token(BASE): Funds(10**9)}) is cheap
+    assert choose(challenge(cheap, dear), POLICY, {usual(BASE): Funds(10**9)}) is cheap
 
 
 def test_balances_of_other_networks_say_nothing() -> None:
     """The same address may be a token on two chains: a purse is by chain and token."""
     one = on(NETWORK, 9_000)
-    assert choose(challenge(one), POLICY, {token(BASE): Funds(0)}) is one
+    assert choose(challenge(one), POLICY, {usual(BASE): Funds(0)}) is one
 
 
 def test_a_chain_that_cannot_be_asked_is_passed_over_while_another_can_pay() -> None:
     """Only when no other is left its silence decides, and then nothing follows from it but to ask later."""
     cheap, dear = on(NETWORK, 9_000), on(BASE, 9_500)
-    purse: Purse = {token(NETWORK): DOWN, token(BASE): Funds(9_500)}
+    purse: Purse = {usual(NETWORK): DOWN, usual(BASE): Funds(9_500)}
     assert choose(challenge(cheap, dear), POLICY, purse) is dear
     for known in (Funds(9_499), HasCode()):
         with pytest.raises(ChainUnavailable, match="no node of it answers"):
-            choose(challenge(dear, cheap), POLICY, {**purse, token(BASE): known})
+            choose(challenge(dear, cheap), POLICY, {**purse, usual(BASE): known})
 
 
 def test_an_address_with_code_pays_nothing_there() -> None:
     """However much it holds; the refusal says what to do."""
     one, two = on(NETWORK, 9_000), on(BASE, 9_500)
-    purse: Purse = {token(NETWORK): HasCode(OTHER), token(BASE): Funds(9_500)}
+    purse: Purse = {usual(NETWORK): HasCode(OTHER), usual(BASE): Funds(9_500)}
     assert choose(challenge(one, two), POLICY, purse) is two
     with pytest.raises(Unaffordable) as caught:
         choose(challenge(one), POLICY, purse)
     assert f"is delegated to {OTHER} (EIP-7702)" in str(caught.value)
     assert "remove the delegation or pay from a plain key" in str(caught.value)
     with pytest.raises(Unaffordable, match=r"is a contract: .*; pay from a plain key"):
-        choose(challenge(one), POLICY, {token(NETWORK): HasCode()})
+        choose(challenge(one), POLICY, {usual(NETWORK): HasCode()})
 
 
 def test_every_offer_has_its_reason() -> None:
     """What is not allowed, what cannot be paid, and of which nobody knows; the first of them is the cheapest."""
     dear, cheap, foreign = on(BASE, 9_500), on(NETWORK, 9_000), on(CELO, 10, payTo=OTHER)
     with pytest.raises(Unaffordable) as caught:
-        choose(challenge(dear, cheap, foreign), POLICY, {token(NETWORK): Funds(0), token(BASE): Funds(1)})
+        choose(challenge(dear, cheap, foreign), POLICY, {usual(NETWORK): Funds(0), usual(BASE): Funds(1)})
     assert [reason[:12] for reason in caught.value.reasons] == ["offer 1: the", "offer 2: the", "offer 3: pay"]
     assert (caught.value.offer, caught.value.entry) == (cheap, Funds(0))
 
@@ -100,7 +93,7 @@ def test_every_offer_has_its_reason() -> None:
 def test_a_full_purse_allows_nothing() -> None:
     """What the policy refuses stays refused, with the policy's reason."""
     with pytest.raises(PolicyRefused, match="amount 10001 is above the limit"):
-        choose(challenge(on(NETWORK, 10_001)), POLICY, {token(NETWORK): Funds(10**12)})
+        choose(challenge(on(NETWORK, 10_001)), POLICY, {usual(NETWORK): Funds(10**12)})
 
 
 def test_only_tokens_of_allowed_offers_are_worth_asking_about() -> None:
@@ -112,7 +105,7 @@ def test_only_tokens_of_allowed_offers_are_worth_asking_about() -> None:
         on(CELO, 1, payTo=OTHER),
         offer(asset=OTHER, amount="1"),
     )
-    assert payable_in(challenge(*offers), POLICY) == (token(NETWORK), token(BASE))
+    assert payable_in(challenge(*offers), POLICY) == (usual(NETWORK), usual(BASE))
 
 
 _entries = st.one_of(
@@ -121,7 +114,7 @@ _entries = st.one_of(
 _offers = st.lists(
     st.builds(
         lambda network, amount, payee: entry(
-            network=network, asset=token(network).address, amount=str(amount), payTo=payee, extra={}
+            network=network, asset=usual(network).address, amount=str(amount), payTo=payee, extra={}
         ),
         st.sampled_from([NETWORK, BASE, CELO]),
         st.integers(0, 12_000),
@@ -131,7 +124,7 @@ _offers = st.lists(
 )
 
 
-@given(_offers, st.dictionaries(st.sampled_from([token(NETWORK), token(BASE), token(CELO)]), _entries))
+@given(_offers, st.dictionaries(st.sampled_from([usual(NETWORK), usual(BASE), usual(CELO)]), _entries))
 def test_what_is_chosen_is_the_cheapest_that_is_allowed_and_can_be_paid(
     accepts: list[dict[str, Json]], purse: dict[Asset, Funds | HasCode | ChainError]
 ) -> None:
@@ -140,10 +133,10 @@ def test_what_is_chosen_is_the_cheapest_that_is_allowed_and_can_be_paid(
     allowed = [each for each in terms.offers if each.pay_to == PAYEE and 0 < each.amount <= 10_000]
     payable = []
     for each in allowed:
-        known = purse.get(token(each.network))
+        known = purse.get(usual(each.network))
         if known is None or (isinstance(known, Funds) and known.promised + each.amount <= known.held):
             payable.append(each)
-    unknown = any(purse.get(token(each.network)) is DOWN for each in allowed)
+    unknown = any(purse.get(usual(each.network)) is DOWN for each in allowed)
     if payable:
         taken = choose(terms, POLICY, purse)
         assert taken in payable

@@ -7,23 +7,16 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.x402.samples import OTHER, PAYER
+from tests.x402.samples import OTHER, PAYER, usual
 from x402.chain import Fate
 from x402.chain_purse import MOST_TOKENS, look_up
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
-from x402.networks import ASSETS, Asset, default_asset
+from x402.networks import ASSETS, Asset
 from x402.purse import Funds, HasCode
 from x402.wire import Authorization
 
 DOWN = ChainUnavailable("down")
 DELEGATED = bytes.fromhex("ef0100") + bytes.fromhex(OTHER[2:])
-
-
-def usual(network: str) -> Asset:
-    """The usual token of a network."""
-    found = default_asset(network)
-    assert found is not None
-    return found
 
 
 BASE, CELO = usual("eip155:8453"), usual("eip155:42220")
