@@ -110,7 +110,7 @@ async def test_an_entry_that_the_payer_cannot_afford_is_passed_over(seller: Trap
     networks = frozenset({here.network, there.network})
     await Purse(networks=networks, holds={here: Funds(8_999), there: Funds(9_500)}).buy(seller.goods)
     await Purse(networks=networks, holds={here: Funds(9_000), there: Funds(0)}).buy(seller.goods)
-    with pytest.raises(Unaffordable, match="offer 1: the payer holds 8999 of 9000 .*; offer 2: .* 1 missing"):
+    with pytest.raises(Unaffordable, match=r"offer 1: the payer holds 8999 of 9000 .*; offer 2: .* 1 missing"):
         await Purse(networks=networks, holds={here: Funds(8_999), there: Funds(9_499)}).buy(seller.goods)
     await official_buyer.buy(seller.goods)
     assert seller.prices == ["9500", "9000", "9000"]
