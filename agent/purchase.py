@@ -177,7 +177,7 @@ async def _authorize(
         max_validity_seconds=MAX_VALIDITY,
         origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
     )
-    purse = await purse_for(services, desk.draft, job_id, challenge, policy)
+    purse = await purse_for(services, desk.draft, challenge, policy)
     offer = pick(services.wallet.address, challenge, policy, purse)
     if vendor.pay_to is None:
         first = {"event": "payee_first_seen", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}

@@ -41,13 +41,12 @@ def chain_of(services: Services, signed: SignedAuthorization | None) -> ChainRea
     return None if signed is None else services.chains.get(signed.network)
 
 
-async def purse_for(services: Services, run: Run, job_id: str, challenge: Challenge, policy: Policy) -> Purse:
+async def purse_for(services: Services, run: Run, challenge: Challenge, policy: Policy) -> Purse:
     """What there is to pay the allowed offers with, less what this run has promised. No node, nothing known."""
     promised: Counter[Asset] = Counter()
-    for key, each in run.reservations.items():
+    for each in run.reservations.values():
         signed = each.authorization
-        token = asset(signed.network, signed.asset) if signed else None
-        if key != job_id and signed and token:
+        if signed and (token := asset(signed.network, signed.asset)):
             promised[token] += signed.amount
     tokens = payable_in(challenge, policy)
     return await look_up(services.chains, services.wallet.address, tokens, promised, seconds=CHAIN_SECONDS)
