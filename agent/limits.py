@@ -41,7 +41,7 @@ __all__ = [
 FirstSeen = Literal["pin", "refuse"]
 """What is done with a vendor that has no payee yet: trust the first one it names, or never pay it."""
 
-POLICY_VERSION: Final = "1"
+POLICY_VERSION: Final = "2"
 """Recorded with each authorization. A change to what is checked before one is signed raises it."""
 
 LOOK_AGAIN: Final = timedelta(minutes=15)
