@@ -21,10 +21,23 @@ from x402.codec import Json
 from x402.errors import ChainError
 
 HASH = "0x" + "77" * 32
-WORDS = (
-    "number hash timestamp address topics data logIndex blockNumber transactionHash status logs calls returnData "
-    "error message"
-).split()
+WORDS = [
+    "number",
+    "hash",
+    "timestamp",
+    "address",
+    "topics",
+    "data",
+    "logIndex",
+    "blockNumber",
+    "transactionHash",
+    "status",
+    "logs",
+    "calls",
+    "returnData",
+    "error",
+    "message",
+]
 
 _hex = st.text("0123456789abcdefABCDEF", max_size=80).map("0x".__add__)
 _plain = st.none() | st.booleans() | st.integers() | st.text(max_size=6) | _hex | st.sampled_from(["0x1", HASH])
