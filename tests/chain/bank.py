@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
+from eth_account import Account
 
 from scripts.local_chain import CHAIN_ID, NETWORK, RELAYER_KEY, LocalChain
 from tests.chain.node import Node
@@ -133,6 +134,29 @@ class Bank:
         )
         call = bytes.fromhex("5a049a70") + payer + word + signature[64].to_bytes(32) + signature[:64]
         self._transact("0x" + call.hex())
+
+    def delegate(self, to: str) -> None:
+        """Give the payer's address the code at `to`, by an EIP-7702 transaction; the zero address takes it."""
+        signer, relayer = Account.from_key(self.key), Account.from_key(RELAYER_KEY)
+        nonces = [
+            int(str(self.chain.rpc("eth_getTransactionCount", each.address, "latest")), 16)
+            for each in (signer, relayer)
+        ]
+        authorization = signer.sign_authorization({"chainId": CHAIN_ID, "address": to, "nonce": nonces[0]})
+        order = {
+            "type": 4,
+            "chainId": CHAIN_ID,
+            "nonce": nonces[1],
+            "gas": 200_000,
+            "maxFeePerGas": 10**11,
+            "maxPriorityFeePerGas": 10**9,
+            "to": relayer.address,
+            "value": 0,
+            "data": "0x",
+            "authorizationList": [authorization],
+        }
+        signed = relayer.sign_transaction(order)
+        self.chain.rpc("eth_sendRawTransaction", "0x" + signed.raw_transaction.hex())
 
     def _transact(self, data: str) -> None:
         self.chain._send({"to": self.token.address, "data": data})

@@ -21,29 +21,15 @@ from x402.codec import Json
 from x402.errors import ChainError
 
 HASH = "0x" + "77" * 32
-WORDS = [
-    "number",
-    "hash",
-    "timestamp",
-    "address",
-    "topics",
-    "data",
-    "logIndex",
-    "blockNumber",
-    "transactionHash",
-    "status",
-    "logs",
-    "calls",
-    "returnData",
-    "error",
-    "message",
-]
+FIELDS = ["number", "hash", "timestamp", "address", "topics", "data", "logIndex", "blockNumber", "calls"]
+FIELDS += ["transactionHash", "status", "logs", "returnData", "error", "message"]
+
 
 _hex = st.text("0123456789abcdefABCDEF", max_size=80).map("0x".__add__)
 _plain = st.none() | st.booleans() | st.integers() | st.text(max_size=6) | _hex | st.sampled_from(["0x1", HASH])
 _any = st.recursive(
     _plain,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=6),
     max_leaves=12,
 )
 _block = st.fixed_dictionaries({"number": st.just("0x7"), "hash": st.just(HASH), "timestamp": st.just("0x1")})
