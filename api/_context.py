@@ -1,20 +1,21 @@
 """What the routes work with: settings, store and services of this process, made when first needed.
 
 Nothing is read and nothing is opened at import. Clients are bound to the event loop of their first use, and a
-platform may bring a new loop with each invocation: what is bound is made anew when the loop has changed.
+platform may bring a new loop with each invocation: each loop has its own, closed when the loop shuts down.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hmac
 import logging
+import threading
 from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from agent.errors import ConfigurationError
+from agent.per_loop import PerLoop
 from agent.settings import Settings, load_settings
 from agent.store import open_database
 from agent.store.collections import Database
@@ -47,8 +48,8 @@ class Context:
         self._settings = settings
         self._database = database
         self.world = world or real_world()
-        self._services: Services | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening = threading.Lock()  # loops may run in several threads
+        self._services: PerLoop[Services] = PerLoop(self._wired, lambda services: services.http.aclose())
 
     @property
     def settings(self) -> Settings:
@@ -68,9 +69,10 @@ class Context:
     @property
     def database(self) -> Database:
         """Where documents live."""
-        if self._database is None:
-            self._database = open_database(self.settings)
-        return self._database
+        with self._opening:
+            if self._database is None:
+                self._database = open_database(self.settings)
+            return self._database
 
     @property
     def runs(self) -> RunStore:
@@ -84,17 +86,16 @@ class Context:
 
     def services(self) -> Services:
         """What a tick works with, for the running loop."""
-        loop = asyncio.get_running_loop()
-        if self._services is None or self._loop is not loop:
-            from agent.wiring import wire  # heavy, and only ticks need it
+        return self._services.get()
 
-            self._services, self._loop = wire(self.settings, self.world, self.database), loop
-        return self._services
+    def _wired(self) -> Services:
+        from agent.wiring import wire  # heavy, and only ticks need it
+
+        return wire(self.settings, self.world, self.database)
 
     async def close(self) -> None:
-        """Close what was opened in this loop."""
-        if self._services is not None and self._loop is asyncio.get_running_loop():
-            await self._services.http.aclose()
+        """Close what was opened in this loop. It happens by itself when the loop shuts down."""
+        await self._services.close()
         if self._database is not None:
             await self._database.close()
 

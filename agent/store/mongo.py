@@ -1,7 +1,7 @@
 """Collections on a MongoDB server (or one that speaks its protocol), through PyMongo's asyncio client.
 
 The client binds to the event loop of its first operation; serverless platforms may bring a new loop with each
-invocation. So the client is remembered with its loop and made anew when the loop changes.
+invocation. So each loop has a client of its own, which is closed when the loop shuts down.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from agent.errors import StoreUnavailable
+from agent.per_loop import PerLoop
 from agent.store.collections import Bson, DuplicateId, Keys
 
 __all__ = ["MongoDatabase"]
@@ -29,6 +30,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "appname": "purser",
 }
 _DUPLICATE_KEY: Final = 11000
+_GOODBYE_SECONDS: Final = 1.0
 
 
 @contextmanager
@@ -59,19 +61,14 @@ class MongoDatabase:
         self._uri = uri
         self._patience_ms = patience_ms
         self._name = name
-        self._client: AsyncMongoClient[Bson] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._clients = PerLoop(self._client, _close)
 
-    def _connected(self) -> AsyncMongoClient[Bson]:
-        loop = asyncio.get_running_loop()
-        if self._client is None or self._loop is not loop:
-            client: AsyncMongoClient[Bson] = AsyncMongoClient(self._uri, timeoutMS=self._patience_ms, **_OPTIONS)
-            self._client, self._loop = client, loop
-        return self._client
+    def _client(self) -> AsyncMongoClient[Bson]:
+        return AsyncMongoClient(self._uri, timeoutMS=self._patience_ms, **_OPTIONS)
 
     def collection(self, name: str) -> MongoCollection:
         """The collection, opened with majority writes and reads from the primary, whatever the URI says."""
-        database = self._connected().get_database(
+        database = self._clients.get().get_database(
             self._name,
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
@@ -82,18 +79,25 @@ class MongoDatabase:
     async def ping(self) -> None:
         """Ask the server whether it is there."""
         with _translated():
-            await self._connected().admin.command("ping")
+            await self._clients.get().admin.command("ping")
 
     async def drop(self) -> None:
         """Delete the whole database. For tests."""
         with _translated():
-            await self._connected().drop_database(self._name)
+            await self._clients.get().drop_database(self._name)
 
     async def close(self) -> None:
         """Close the connections of this loop."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        await self._clients.close()
+
+
+async def _close(client: AsyncMongoClient[Bson]) -> None:
+    """Close the sockets, after a good-bye to the server if it listens."""
+    try:
+        async with asyncio.timeout(_GOODBYE_SECONDS):
+            await client.close()
+    except TimeoutError:
+        await client.close()  # the driver has nothing left to say, and goes on to what it could not close
 
 
 class MongoCollection:

@@ -11,13 +11,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from pymongo import ReadPreference
+from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import BulkWriteError
 
 from agent.errors import StoreUnavailable
 from agent.models import INDEXES
 from agent.settings import load_settings
-from agent.store import open_database
+from agent.store import mongo, open_database
 from agent.store.mongo import MongoDatabase
 
 SHARED_OPERATORS = {"$set", "$unset", "$inc", "$or", "$in", "$lt", "$lte"}
@@ -139,3 +139,25 @@ def test_settings_choose_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_database(load_settings()).embedded
     monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1")
     assert not open_database(load_settings()).embedded
+
+
+async def test_a_server_that_does_not_hear_the_good_bye_is_left_without_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A loop that ends waits for nobody: the second `close` of the driver goes on to the sockets."""
+    closed = []
+
+    async def close(client: AsyncMongoClient[dict[str, object]]) -> None:
+        closed.append(client)
+        if len(closed) == 1:
+            await asyncio.sleep(60)
+
+    monkeypatch.setattr(AsyncMongoClient, "close", close)
+    monkeypatch.setattr(mongo, "_GOODBYE_SECONDS", 0.01)
+    database = MongoDatabase("mongodb://127.0.0.1:1/", "purser")
+    database.collection("runs")
+
+    await database.close()
+
+    assert len(closed) == 2
+    assert len(set(closed)) == 1
