@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from scripts.servers import ROOT
+from tests.scripts.vercel import entry_file, entry_points, is_asgi, loaded
 
 API = sorted((ROOT / "api").glob("**/*.py"))
 CONFIG = json.loads((ROOT / "vercel.json").read_text())
-
-
-def names_at_the_top(source: str) -> Iterator[str]:
-    """Names that a module assigns, defines or imports at its top level, in order. Nested ones do not count."""
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.Assign):
-            yield from (
-                name.id for target in node.targets for name in ast.walk(target) if isinstance(name, ast.Name)
-            )
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            yield node.target.id
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            yield from (alias.asname or alias.name for alias in node.names)
-
-
-def entry_points(source: str) -> list[str]:
-    """What Vercel would serve: `app`, `application`, or anything called handler in whatever letters."""
-    return [
-        name for name in names_at_the_top(source) if name in ("app", "application") or name.lower() == "handler"
-    ]
 
 
 @pytest.mark.parametrize(
@@ -56,9 +32,22 @@ def test_the_rule_finds_what_vercel_finds(source: str) -> None:
     assert entry_points(f"if True:\n    {source}") == []
 
 
-def test_the_index_serves_one_app() -> None:
-    """The first and only entry point of api/index.py is `app`."""
+def test_the_index_is_what_vercel_finds() -> None:
+    """The first file with an entry point is api/index.py, and its only one is `app`."""
+    assert entry_file(ROOT) == ROOT / "api" / "index.py"
     assert entry_points((ROOT / "api" / "index.py").read_text()) == ["app"]
+
+
+@pytest.mark.parametrize("stray", ["app.py", "main.py", "src/server.py", "app/asgi.py", "api/app.py"])
+def test_a_stray_file_would_be_found_first(tmp_path: Path, stray: str) -> None:
+    """The test above can fail; a file without an entry point is passed over."""
+    for name in ("api/index.py", stray):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("app = 1\n")
+
+    assert entry_file(tmp_path) == tmp_path / stray
+    (tmp_path / stray).write_text("if True:\n    app = 1\n")
+    assert entry_file(tmp_path) == tmp_path / "api" / "index.py"
 
 
 @pytest.mark.parametrize("path", [path for path in API if path.name != "index.py"], ids=lambda path: path.name)
@@ -68,14 +57,17 @@ def test_no_other_module_is_served_by_accident(path: Path) -> None:
 
 
 def test_the_app_is_asgi_as_vercel_wants_it() -> None:
-    """`async def __call__` with three required positionals; fewer would mean WSGI."""
-    from api.index import app
+    """What stands in the file that it finds; neither WSGI, nor a plain function that gives a coroutine."""
 
-    call = type(app).__call__
-    parameters = list(inspect.signature(call).parameters.values())[1:]
+    class Wrapped:
+        def __call__(self, scope: object, receive: object, send: object) -> object:
+            return None
 
-    assert inspect.iscoroutinefunction(call)
-    assert [parameter.default for parameter in parameters] == [inspect.Parameter.empty] * 3
+    path = entry_file(ROOT)
+    assert path is not None
+
+    assert is_asgi(loaded(path))
+    assert not is_asgi(Wrapped())
 
 
 def test_the_fastapi_preset_is_used_and_no_route_is_rewritten() -> None:
