@@ -9,7 +9,7 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes test-wire interop bench peers-lose-money test-chain lint types unit unit-newest picture lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes test-wire interop bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -24,6 +24,7 @@ help:
 	@echo "make bench    Purser's x402 beside the official Python SDK, with and without coincurve; QUICK=1 for seconds"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
+	@echo "make size     how large the deployed function is, and what of it is heaviest"
 	@echo "make lock     pin the newest allowed versions in requirements*.txt"
 	@echo "make clean    remove what these make"
 
@@ -132,6 +133,20 @@ $(TOKEN): contracts/dollar.vy $(VYPER)
 	@mkdir -p contracts/build
 	.venv-chain/bin/vyper -f bytecode contracts/dollar.vy > $(TOKEN).part
 	@mv $(TOKEN).part $(TOKEN)
+
+# How large a function is that ships requirements.txt and our packages; fails where it is too large.
+size: $(STAMP)
+	@$(BIN)/python -m scripts.shipped_size
+
+# What `sam build` calls for template.yaml: what the function ships, compiled once and for all (files there may not be
+# written). By hand: make build-PurserFunction ARTIFACTS_DIR=/tmp/function. PYTHON_LAMBDA is the template's Runtime.
+PYTHON_LAMBDA ?= python3.12
+SHIPPED := api agent vendors x402 scripts
+build-PurserFunction:
+	@test -n "$(ARTIFACTS_DIR)" || { echo "say where to: make build-PurserFunction ARTIFACTS_DIR=..." >&2; exit 2; }
+	"$(PYTHON_LAMBDA)" -m pip install --quiet --disable-pip-version-check --no-compile --only-binary=:all: --python-version 3.12 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --target "$(ARTIFACTS_DIR)" -r requirements.txt
+	tar -cf - --exclude=__pycache__ $(SHIPPED) | tar -xf - -C "$(ARTIFACTS_DIR)"
+	"$(PYTHON_LAMBDA)" -m compileall -q -f --invalidation-mode unchecked-hash "$(ARTIFACTS_DIR)"
 
 picture: $(STAMP)
 	$(BIN)/python -m scripts.picture docs/demo.svg
