@@ -2,7 +2,7 @@
 # The API, the ticker and the mock vendors, in one image: `docker compose up`, or docs/deploy.md step by step.
 # Nothing in it needs to write: run it with a read-only root.
 
-FROM python:3.12.14-slim-bookworm AS build
+FROM python:3.12.12-slim-bookworm AS build
 WORKDIR /build
 COPY requirements.txt requirements-server.txt ./
 RUN python -m venv /opt/purser \
@@ -11,7 +11,7 @@ RUN python -m venv /opt/purser \
  && /opt/purser/bin/python -m compileall -q /opt/purser/lib \
  && /opt/purser/bin/python -m pip uninstall --quiet --yes pip
 
-FROM python:3.12.14-slim-bookworm
+FROM python:3.12.12-slim-bookworm
 RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin purser
 WORKDIR /srv/purser
 COPY --from=build /opt/purser /opt/purser

@@ -157,6 +157,7 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 tests/peers/requirements.in -o tests/peers/requirements.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-chain.in -o requirements-chain.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
+	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-server.in -o requirements-server.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
 
 clean:
