@@ -30,7 +30,7 @@ def _tagged(loader: yaml.SafeLoader, tag: str, node: yaml.Node) -> dict[str, Any
     return {tag if tag == "Ref" else f"Fn::{tag}": value}
 
 
-_Loader: Final = type("_Loader", (yaml.SafeLoader,), {})
+_Loader: Final[Any] = type("_Loader", (yaml.SafeLoader,), {})
 """YAML with CloudFormation's tags: `!Ref x` becomes `{"Ref": "x"}`, `!Sub x` `{"Fn::Sub": "x"}`."""
 
 _Loader.add_multi_constructor("!", _tagged)
