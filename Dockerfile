@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1
 # The API, the ticker and the mock vendors, in one image: `docker compose up`, or docs/deploy.md step by step.
 # Nothing in it needs to write: run it with a read-only root.
 
