@@ -27,6 +27,7 @@ from vendors.answers import (
     without_answer,
 )
 from vendors.errors import InvalidVendor, VendorError
+from vendors.guard import GuardedTransport
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
 from vendors.withholding import withhold, withhold_from_error
 from x402.client import BoundedTransport, PaymentAuth
@@ -48,10 +49,14 @@ _OF_THE_VENDOR: Final = (httpx.HTTPError, MalformedHeader, NotX402, ResponseRefu
 """Errors of a call that are the vendor's doing. Any other one comes from the caller's own callbacks."""
 
 
-def make_http_client() -> httpx.AsyncClient:
-    """The client to give to `VendorClient`. It belongs to one event loop, and is closed by who made it."""
+def make_http_client(*, loopback: bool) -> httpx.AsyncClient:
+    """The client to give to `VendorClient`. It belongs to one event loop, and is closed by who made it.
+
+    It connects to public addresses only, and to this machine where `loopback` allows that (docs/decisions/0014).
+    """
     return httpx.AsyncClient(
-        transport=BoundedTransport(httpx.AsyncHTTPTransport(), MAX_BODY),
+        transport=BoundedTransport(GuardedTransport(loopback=loopback), MAX_BODY),
+        trust_env=False,  # a proxy of the environment would resolve names itself
         # a vendor's cookies would be kept for as long as the process lives, as many as it cares to send
         cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
     )

@@ -5,13 +5,13 @@ Amounts are micro-dollars, times are UTC, hours and minutes are what the names s
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
+from vendors.addresses import literal, on_this_machine, why_refused
 from vendors.errors import InvalidVendor
 
 if TYPE_CHECKING:
@@ -46,8 +46,6 @@ _GPU_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _SECRET_REF: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
-
-_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +126,11 @@ class Vendor:
         if problem := _endpoint_problem(self.endpoint):
             raise InvalidVendor("endpoint", problem)
 
+    @property
+    def local(self) -> bool:
+        """Whether its endpoint is on this machine, by its own words."""
+        return on_this_machine(urlsplit(self.endpoint).hostname or "")
+
 
 @dataclass(frozen=True, slots=True)
 class Quote:
@@ -184,34 +187,21 @@ class JobReport:
 
 
 def _endpoint_problem(endpoint: str) -> str | None:
-    """Why bearer tokens and payments must not be sent to `endpoint`, if so."""
+    """Why bearer tokens and payments must not be sent to `endpoint`, if so. Names are resolved at each call."""
     if len(endpoint) > _MAX_URL or not _URL_TEXT.fullmatch(endpoint):
         return f"must be a URL of at most {_MAX_URL} ASCII characters without blanks"
     try:
         url = urlsplit(endpoint)
         host, _ = url.hostname or "", url.port
-        address = _address(host)
+        address, local = literal(host), on_this_machine(host)
     except ValueError:
         return "must be a URL with a valid host and port"
     if url.scheme not in ("http", "https") or not (address or _HOST_NAME.fullmatch(host)):
         return "must be an http or https URL with a host"
     if "@" in url.netloc or "?" in endpoint or "#" in endpoint:
         return "must have no user, query or fragment: calls are made below its path"
-    local = address.is_loopback if address else host == "localhost" or host.endswith(".localhost")
+    if address and (what := why_refused(address, loopback=True)):
+        return f"must be at a public address: {address} is {what}"
     if url.scheme == "http" and not local:
         return "must be https: over http anyone on the way could read the token and cash the payment"
     return None
-
-
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that `host` is, None where it is a name. A name does not end in a number (WHATWG URL), in hex
-    neither: resolvers take `0x7f000001` for 127.0.0.1.
-
-    Raises:
-        ValueError: an address that is none, or one that only this machine understands (`%eth0`).
-    """
-    if ":" in host:
-        if "%" in host:
-            raise ValueError("scoped")
-        return ipaddress.IPv6Address(host)
-    return ipaddress.IPv4Address(host) if _NUMBER.fullmatch(host.rpartition(".")[2]) else None

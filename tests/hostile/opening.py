@@ -119,7 +119,7 @@ async def an_arena(
         _served(app) as honest,
         Canary() as canary,
         Liar(honest, canary.url, scripts or {}) as liar,
-        make_http_client() as http,
+        make_http_client(loopback=True) as http,
         httpx.AsyncClient(base_url=honest, headers=_BEARER, trust_env=False, verify=False) as looker,  # noqa: S501
     ):
         services, runs, planner, api = await _wired(clock, http, patience or {})

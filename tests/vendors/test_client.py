@@ -237,7 +237,7 @@ async def test_cookies_are_not_kept(client: VendorClient, server: ScriptedVendor
 @pytest.mark.parametrize("token", ["", "two words", "line\r\nX-Evil: 1", "naïve", "a" * 4_097])
 async def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(server: ScriptedVendor, token: str) -> None:
     """Nothing goes out, and the error names the variable without its value."""
-    async with make_http_client() as http:
+    async with make_http_client(loopback=True) as http:
         with pytest.raises(InvalidVendor) as caught:
             await quote(VendorClient(http, lambda ref: token), a_vendor(server.url), LONG)
     assert caught.value.field == "secret_ref"
@@ -252,7 +252,7 @@ async def test_what_looking_up_a_token_raises_comes_through(server: ScriptedVend
     def missing(ref: str) -> str:
         raise LookupError(ref)
 
-    async with make_http_client() as http:
+    async with make_http_client(loopback=True) as http:
         with pytest.raises(LookupError, match="GPU_VENDOR_SECRET"):
             await quote(VendorClient(http, missing), a_vendor(server.url), LONG)
 
@@ -280,7 +280,7 @@ async def test_a_token_that_the_vendor_repeats_is_withheld(
 async def test_a_token_that_is_a_word_of_the_contract_breaks_nothing(server: ScriptedVendor) -> None:
     """Withholding must not eat the answer."""
     server.answers(reply(200, QUOTE))
-    async with make_http_client() as http:
+    async with make_http_client(loopback=True) as http:
         assert await quote(VendorClient(http, lambda ref: "currency"), a_vendor(server.url), LONG) == GOOD_QUOTE
 
 

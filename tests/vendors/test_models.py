@@ -50,7 +50,7 @@ def test_each_field_has_its_rule(build: Callable[[], Vendor], field: str) -> Non
     [
         "https://gpu.example",
         "https://gpu.example:8443/v1/",
-        "https://[2001:db8::1]/x",
+        "https://[2606:4700::1111]/x",
         "http://127.0.0.1:4001",
         "http://localhost:4001",
         "http://[::1]:4001",
