@@ -33,7 +33,16 @@ class Services:
     vendors: VendorStore
     allowances: AllowanceStore
     http: httpx.AsyncClient
+    """What `client` calls vendors with."""
     client: VendorClient
     planner: Planner
     wallet: Wallet
     chains: Mapping[str, ChainReader] = field(default_factory=dict)
+    operators_http: httpx.AsyncClient | None = None
+    """What the operator's own URLs are called with: nodes and Coinbase. They may be anywhere."""
+
+    async def close(self) -> None:
+        """Close the clients, in the loop that they were made for."""
+        await self.http.aclose()
+        if self.operators_http is not None:
+            await self.operators_http.aclose()

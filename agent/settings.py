@@ -19,6 +19,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
 from agent.money import parse_usd
+from agent.sealing import Seals, parse_keys
 from x402.chain_urls import parse_urls
 from x402.codec import is_address
 from x402.networks import Asset, chain_id, parse_assets
@@ -95,6 +96,8 @@ class Settings(BaseSettings):
     purser_called_from: str = ""
     vercel: str | None = None
     aws_lambda_function_name: str | None = None
+    sealing_keys: SecretStr | None = None
+    loopback_vendors: Literal["allow", "refuse"] | None = None
     vendor_secrets: dict[str, SecretStr] = {}
 
     @field_validator("x402_networks")
@@ -139,6 +142,13 @@ class Settings(BaseSettings):
             raise ValueError("must be a private key of 64 hex digits, with or without 0x")
         return value
 
+    @field_validator("sealing_keys")
+    @classmethod
+    def _are_sealing_keys(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None:
+            parse_keys(value.get_secret_value())
+        return value
+
     @field_validator("cdp_wallet_address")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
@@ -165,6 +175,18 @@ class Settings(BaseSettings):
     def deployed(self) -> bool:
         """Running on a platform that strangers can reach."""
         return bool(self.vercel or self.aws_lambda_function_name)
+
+    @property
+    def loopback_allowed(self) -> bool:
+        """Whether vendors may be on this machine; by itself only where nothing can be lost by it."""
+        if self.loopback_vendors is None:
+            return not (self.deployed or self.has_wallet)
+        return self.loopback_vendors == "allow"
+
+    @property
+    def seals(self) -> Seals:
+        """What seals and opens the secrets of vendors that are kept in the registry."""
+        return Seals(() if self.sealing_keys is None else parse_keys(self.sealing_keys.get_secret_value()))
 
     @property
     def networks(self) -> frozenset[str]:

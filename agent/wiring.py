@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import httpx
+
 from agent.chains import open_chains, register_assets
 from agent.keys import open_wallet
 from agent.money import MICRO
@@ -13,8 +17,10 @@ from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
+from agent.vendor_secrets import token_of
 from agent.world import World
-from vendors.client import VendorClient, make_http_client
+from vendors.client import MAX_BODY, VendorClient, make_http_client
+from x402.client import BoundedTransport, tls_context
 
 __all__ = ["wire"]
 
@@ -26,7 +32,10 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         ConfigurationError: the wallet cannot be opened.
     """
     register_assets(settings)
-    http = make_http_client()
+    http = make_http_client(loopback=settings.loopback_allowed)
+    operators_http = httpx.AsyncClient(
+        transport=BoundedTransport(httpx.AsyncHTTPTransport(verify=tls_context()), MAX_BODY), trust_env=False
+    )
     return Services(
         settings=settings,
         world=world,
@@ -34,10 +43,11 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         vendors=VendorStore(database),
         allowances=AllowanceStore(database),
         http=http,
-        client=VendorClient(http, settings.vendor_secret),
+        client=VendorClient(http, partial(token_of, settings)),
         planner=_planner(settings),
-        wallet=open_wallet(settings, http),
-        chains=open_chains(settings, http),
+        wallet=open_wallet(settings, operators_http),
+        chains=open_chains(settings, operators_http),
+        operators_http=operators_http,
     )
 
 

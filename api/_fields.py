@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     PlainSerializer,
     PlainValidator,
+    SecretStr,
     StringConstraints,
     WithJsonSchema,
 )
@@ -22,6 +23,7 @@ from pydantic.alias_generators import to_camel
 
 from agent.audit import iso
 from agent.money import MAX_USD, parse_usd, usd_json
+from vendors.models import is_token
 
 __all__ = [
     "Answer",
@@ -31,6 +33,7 @@ __all__ = [
     "MomentIn",
     "RequestBody",
     "RunId",
+    "Secret",
     "Share",
     "Text",
     "Usd",
@@ -92,6 +95,12 @@ def _harmless(value: str) -> str:
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
+def _secret(value: object) -> SecretStr:
+    if not isinstance(value, str) or not is_token(value):
+        raise ValueError("must be a token: 1 to 4096 visible ASCII characters")
+    return SecretStr(value)
+
+
 _DOLLARS = {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_USD, "multipleOf": 0.000001}
 
 UsdIn = Annotated[int, BeforeValidator(_usd_in), WithJsonSchema(_DOLLARS)]
@@ -123,6 +132,16 @@ RunId = Annotated[
     ObjectId, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})
 ]
 """A run's id in a request."""
+
+
+Secret = Annotated[
+    SecretStr,
+    PlainValidator(_secret),
+    WithJsonSchema(
+        {"type": "string", "format": "password", "writeOnly": True, "pattern": "^[\\x21-\\x7e]{1,4096}$"}
+    ),
+]
+"""A bearer token in a request. It never comes out again."""
 
 
 class RequestBody(BaseModel):

@@ -207,7 +207,8 @@ class VendorOut(Answer):
     record: RecordOut = Field(description="what the score rests on")
     supported_gpu_types: list[str] = Field(description="what it rents out")
     pay_to: str | None = Field(description="its pinned payee; null: pinned at the first payment")
-    secret_ref: str = Field(description="variable that holds its bearer token")
+    secret_ref: str | None = Field(description="variable that holds its bearer token; null: it is sealed")
+    sealed: bool = Field(description="its bearer token is kept in the registry, sealed")
     created_at: Moment = Field(description="when it was registered")
 
     @classmethod

@@ -9,14 +9,17 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
-from api._context import ContextOf, token_required
-from api._fields import Answer, RequestBody, UsdIn
+from agent.sealing import NoKeys
+from agent.vendor_secrets import reseal
+from api._context import Context, ContextOf, token_required
+from api._fields import Answer, RequestBody, Secret, UsdIn
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import VendorOut
+from vendors.addresses import LOOPBACK_REFUSED
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor
 
@@ -36,6 +39,7 @@ def _score(value: object) -> float:
 Score = Annotated[float, BeforeValidator(_score), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 VendorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="which vendor")]
 Short = Annotated[str, Field(max_length=2_000)]
+SecretRef = Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")]
 
 
 class VendorBody(RequestBody):
@@ -50,9 +54,10 @@ class VendorBody(RequestBody):
         description="what it rents out", examples=[["A100"]]
     )
     pay_to: Short | None = Field(None, description="payee; default: pinned at the first payment")
-    secret_ref: Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")] = Field(
-        "GPU_VENDOR_SECRET", description="names the variable with its bearer token"
+    secret_ref: SecretRef | None = Field(
+        None, description="names the variable with its bearer token; default: GPU_VENDOR_SECRET"
     )
+    secret: Secret | None = Field(None, description="or the token itself, which is sealed and never shown again")
 
 
 class VendorChange(RequestBody):
@@ -67,15 +72,33 @@ class VendorChange(RequestBody):
     pay_to: Short | None = Field(
         None, description="payee; an operator's change of it is a change of whom to trust"
     )
-    secret_ref: Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")] | None = Field(
-        None, description="variable that holds its bearer token"
-    )
+    secret_ref: SecretRef | None = Field(None, description="variable that holds its bearer token from now on")
+    secret: Secret | None = Field(None, description="or the token itself, which is sealed and never shown again")
 
 
 class VendorsAnswer(Answer):
     """The registry."""
 
     vendors: list[VendorOut] = Field(description="by id")
+
+
+class ResealBody(RequestBody):
+    """Nothing: an empty object."""
+
+
+class UnopenedOut(Answer):
+    """A vendor whose secret could not be sealed anew."""
+
+    vendor_id: str = Field(description="which vendor")
+    reason: str = Field(description="why; give it its secret again, or put the key back")
+
+
+class ResealAnswer(Answer):
+    """What a rotation of the sealing keys did."""
+
+    resealed: int = Field(description="secrets that were sealed with the first key now")
+    current: int = Field(description="secrets that were sealed with it before")
+    failed: list[UnopenedOut] = Field(description="secrets that stay as they are; their vendors cannot be used")
 
 
 _COMMON = ("unauthorized", "not_configured", "store_unavailable")
@@ -92,6 +115,7 @@ async def list_vendors(context: ContextOf) -> VendorsAnswer:
 async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
     """Add a vendor. Without `payTo` its payee is pinned at the first payment and never changes by itself."""
     with _naming_the_field():
+        sealed = _sealed(context, body.vendor_id, body.secret, body.secret_ref)
         vendor = Vendor(
             vendor_id=body.vendor_id,
             name=body.name,
@@ -101,9 +125,11 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
             reliability_prior=body.reliability_score,
             supported_gpu_types=tuple(body.supported_gpu_types),
             pay_to=body.pay_to,
-            secret_ref=body.secret_ref,
+            secret_ref=None if sealed else body.secret_ref or "GPU_VENDOR_SECRET",
+            sealed_secret=sealed,
             created_at=context.world.now(),
         )
+        _check_local(context, vendor)
     await context.vendors.add(vendor)
     return VendorOut.of(vendor)
 
@@ -120,7 +146,26 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
     if "supported_gpu_types" in changes:
         changes["supported_gpu_types"] = tuple(changes["supported_gpu_types"])
     with _naming_the_field():
-        return VendorOut.of(await context.vendors.change(vendor_id, lambda vendor: replace(vendor, **changes)))
+        if sealed := _sealed(context, vendor_id, changes.pop("secret", None), changes.get("secret_ref")):
+            changes |= {"secret_ref": None, "sealed_secret": sealed}
+        elif "secret_ref" in changes:
+            changes["sealed_secret"] = None
+
+        def edit(vendor: Vendor) -> Vendor:
+            changed = replace(vendor, **changes)
+            if "endpoint" in changes:
+                _check_local(context, changed)
+            return changed
+
+        return VendorOut.of(await context.vendors.change(vendor_id, edit))
+
+
+@router.post("/reseal", summary="Seal the stored secrets anew", responses=responses(*_BODY))
+async def reseal_secrets(_: ResealBody, context: ContextOf) -> ResealAnswer:
+    """Seal every secret in the registry with the first of SEALING_KEYS. It may be repeated at any time."""
+    done = await reseal(context.vendors, context.settings.seals)
+    failed = [UnopenedOut(vendor_id=name, reason=why) for name, why in done.failed.items()]
+    return ResealAnswer(resealed=done.resealed, current=done.current, failed=failed)
 
 
 @router.delete(
@@ -132,6 +177,23 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
 async def remove_vendor(vendor_id: VendorId, context: ContextOf) -> None:
     """Strike a vendor off. Its running jobs fail; what was paid stays paid."""
     await context.vendors.remove(vendor_id)
+
+
+def _sealed(context: Context, vendor_id: str, secret: SecretStr | None, ref: str | None) -> str | None:
+    """The secret as it may be stored; None where none was sent."""
+    if secret is None:
+        return None
+    if ref is not None:
+        raise InvalidVendor("secret", "must not be there together with secretRef")
+    try:
+        return context.settings.seals.seal(secret.get_secret_value(), vendor_id)
+    except NoKeys as exc:
+        raise InvalidVendor("secret", str(exc)) from None
+
+
+def _check_local(context: Context, vendor: Vendor) -> None:
+    if vendor.local and not context.settings.loopback_allowed:
+        raise InvalidVendor("endpoint", f"must not be {LOOPBACK_REFUSED}")
 
 
 @contextmanager

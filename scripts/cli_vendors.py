@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json as jsons
-from typing import Annotated
+import sys
+from pathlib import Path
+from typing import Annotated, Final
 
 import typer
 
-from scripts.options import MOCK_ENDPOINT, JsonFlag, Price, PricePerHour, given
+from scripts.exits import Exit
+from scripts.options import MOCK_ENDPOINT, JsonFlag, Price, PricePerHour, given, user_path
 from scripts.session import say, session
 
 __all__ = ["app"]
 
+_MAX_SECRET: Final = 4_096
+
+SecretFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="a file with its bearer token, to be sealed in the registry; - for stdin"),
+]
 VendorId = Annotated[str, typer.Argument(metavar="VENDOR", help="the vendor's id")]
 
 app = typer.Typer(help="The registry of vendors.", no_args_is_help=True)
@@ -40,6 +49,7 @@ def add(
     reliability: Annotated[float, typer.Option(help="0 to 1: what is believed before it has a record")] = 0.9,
     pay_to: Annotated[str | None, typer.Option(help="payee; default: pinned at the first payment")] = None,
     secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
+    secret_file: SecretFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Register a vendor."""
@@ -54,6 +64,7 @@ def add(
         supportedGpuTypes=[*gpu],
         payTo=pay_to,
         secretRef=secret_ref,
+        secret=_secret(secret_file),
     )
     with session(json) as here:
         here.answer(here.client.add_vendor(body).text, f"added {vendor}")
@@ -68,6 +79,7 @@ def update(
     name: Annotated[str | None, typer.Option()] = None,
     pay_to: Annotated[str | None, typer.Option(help="payee")] = None,
     secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
+    secret_file: SecretFile = None,
     json: JsonFlag = False,
 ) -> None:
     """Change a vendor: what is given changes, its record stays."""
@@ -80,6 +92,7 @@ def update(
         supportedGpuTypes=[*gpu] if gpu else None,
         payTo=pay_to,
         secretRef=secret_ref,
+        secret=_secret(secret_file),
     )
     if not body:
         raise typer.BadParameter("give at least one thing to change")
@@ -93,6 +106,21 @@ def remove(vendor: VendorId, json: JsonFlag = False) -> None:
     with session(json) as here:
         here.client.remove_vendor(vendor)
         here.answer(jsons.dumps({"vendorId": vendor}), f"removed {vendor}")
+
+
+@app.command()
+def reseal(json: JsonFlag = False) -> None:
+    """Seal every secret in the registry with the first of the server's SEALING_KEYS."""
+    with session(json) as here:
+        reply = here.client.reseal_vendors()
+        from rich.text import Text
+
+        done = reply.value
+        lines = [f"sealed {done.resealed} anew, {done.current} were up to date"]
+        lines += [f"{each.vendor_id} stays as it is: {each.reason}" for each in done.failed]
+        here.answer(reply.text, Text("\n".join(lines)))
+        if done.failed:
+            raise typer.Exit(Exit.FAILED)
 
 
 @app.command()
@@ -112,3 +140,22 @@ def seed(
         from scripts.view import vendors_table
 
         here.answer(reply.text, vendors_table(reply.value))
+
+
+def _secret(file: Path | None) -> str | None:
+    """The token in a file, without the end of its line; never from the command line, which other users can see."""
+    if file is None:
+        return None
+    try:
+        stream = sys.stdin if str(file) == "-" else user_path(file).open(encoding="utf-8")
+        with stream:
+            text = stream.read(_MAX_SECRET + 3)
+    except (OSError, UnicodeDecodeError) as exc:
+        why = exc.strerror if isinstance(exc, OSError) else "it is not text"
+        raise typer.BadParameter(f"cannot be read: {why}", param_hint="--secret-file") from None
+    secret = text.removesuffix("\n").removesuffix("\r")
+    from vendors.models import is_token
+
+    if not is_token(secret):
+        raise typer.BadParameter("must hold 1 to 4096 visible ASCII characters", param_hint="--secret-file")
+    return secret

@@ -29,6 +29,7 @@ from scripts.shapes import (
     Health,
     Problem,
     Records,
+    Resealed,
     Run,
     Runs,
     Status,
@@ -238,6 +239,10 @@ class Client:
     def change_vendor(self, vendor_id: str, changes: Mapping[str, JsonValue]) -> Reply[Vendor]:
         """Change the given fields of a vendor."""
         return self._read(Vendor, self._ask("PATCH", _vendor_path(vendor_id), body=changes))
+
+    def reseal_vendors(self) -> Reply[Resealed]:
+        """Seal every secret in the registry with the newest key."""
+        return self._read(Resealed, self._ask("POST", "/api/vendors/reseal", body={}))
 
     def remove_vendor(self, vendor_id: str) -> None:
         """Strike a vendor off."""

@@ -77,6 +77,7 @@ def _on(chain: LocalChain, token: Asset, key: str) -> Place:
             "X402_PRIVATE_KEY": key,
             "GPU_VENDOR_SECRET": LOCAL_SECRET,
             "API_TOKEN": api_token,
+            "LOOPBACK_VENDORS": "allow",
         },
         vendors={**shared, "X402_NETWORK": NETWORK, "X402_RELAYER_KEY": RELAYER_KEY},
         token=api_token,

@@ -42,6 +42,8 @@ def run_dev(
         raise ConfigurationError(f"not set: {', '.join(missing)}")
     if "poll_seconds" not in settings.model_fields_set:
         hand_down("POLL_SECONDS", POLL_SECONDS)
+    if settings.loopback_vendors is None:
+        hand_down("LOOPBACK_VENDORS", "allow")  # the mock vendors are on this machine, whatever wallet pays them
     check_free(port)
     check_free(vendor_port)
     command = ["gpu_vendor_mock", "--port", str(vendor_port)]

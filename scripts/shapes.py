@@ -31,12 +31,14 @@ __all__ = [
     "Problem",
     "Reason",
     "Records",
+    "Resealed",
     "Reservation",
     "Run",
     "Runs",
     "Settlement",
     "Status",
     "Ticked",
+    "Unopened",
     "Vendor",
     "VendorRecord",
     "Vendors",
@@ -282,6 +284,21 @@ class Vendors(_Shape):
     """The registry."""
 
     vendors: tuple[Vendor, ...]
+
+
+class Unopened(_Shape):
+    """A vendor whose sealed secret does not open."""
+
+    vendor_id: str
+    reason: str
+
+
+class Resealed(_Shape):
+    """What a rotation of the sealing keys did."""
+
+    resealed: int
+    current: int
+    failed: tuple[Unopened, ...]
 
 
 class Settlement(_Shape):

@@ -160,7 +160,7 @@ def _failure(vendor: Vendor, call: Call, response: httpx.Response) -> VendorErro
     if response.is_client_error:
         advice = _REFUSED_ADVICE.get((call, status), "change the request or use another vendor")
         if status in (401, 403):
-            advice = f"check that {vendor.secret_ref} holds this vendor's token"
+            advice = f"check that {vendor.secret_ref or 'its sealed secret'} holds this vendor's token"
         return VendorRefused(
             vendor.vendor_id, f"refused {call.value} with {said}", advice, status=status, reason=_reason(response)
         )

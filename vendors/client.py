@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -28,7 +27,7 @@ from vendors.answers import (
 )
 from vendors.errors import InvalidVendor, VendorError
 from vendors.guard import GuardedTransport
-from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
+from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_token
 from vendors.withholding import withhold, withhold_from_error
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
@@ -42,8 +41,6 @@ MAX_BODY: Final = 4 * 1024 * 1024
 _T = TypeVar("_T")
 
 _ATTEMPTS: Final = 3
-
-_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 
 _OF_THE_VENDOR: Final = (httpx.HTTPError, MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion)
 """Errors of a call that are the vendor's doing. Any other one comes from the caller's own callbacks."""
@@ -68,8 +65,8 @@ class VendorClient:
     Raises, in every call, `vendors.errors` as drawn there, and what `secret_for` raises.
     """
 
-    def __init__(self, http: httpx.AsyncClient, secret_for: Callable[[str], str]) -> None:
-        """`secret_for` gives the bearer token that a vendor's `secret_ref` names."""
+    def __init__(self, http: httpx.AsyncClient, secret_for: Callable[[Vendor], str]) -> None:
+        """`secret_for` gives a vendor's bearer token, wherever it is kept."""
         self._http = http
         self._secret_for = secret_for
 
@@ -221,12 +218,10 @@ class VendorClient:
 
     def _token(self, vendor: Vendor) -> str:
         """The bearer token. A bad one is refused here: deeper down the error would quote it."""
-        token = self._secret_for(vendor.secret_ref)
-        if not _TOKEN.fullmatch(token):
-            raise InvalidVendor(
-                "secret_ref",
-                f"names {vendor.secret_ref}, which holds no token: 1 to 4096 visible ASCII characters",
-            )
+        token = self._secret_for(vendor)
+        if not is_token(token):
+            where = "secret is sealed, but" if vendor.sealed else f"names {vendor.secret_ref}, which"
+            raise InvalidVendor("secret_ref", f"{where} holds no token: 1 to 4096 visible ASCII characters")
         return token
 
 

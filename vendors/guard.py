@@ -1,8 +1,8 @@
 """Connections to vendors: to addresses that were checked, and to no others.
 
-A name is resolved here, every address that it stands for is checked, and the connection is made to one of these
-very addresses, not to the name, so nobody can answer differently in between. This lies below TLS and HTTP, which go
-on using the name, and below anything that could redirect: whatever asks for a connection gets it here or not at all.
+A name is resolved here, all addresses that it stands for are checked, and the connection is made to one of them,
+not to the name, so nobody can answer differently in between. This lies below TLS and HTTP, which go on using the
+name, and below anything that could redirect: whatever asks for a connection gets it here or not at all.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import httpcore
 import httpx
 
 from vendors.addresses import Address, literal, why_refused_all
+from x402.client import tls_context
 
 __all__ = ["GuardedTransport"]
 
@@ -37,10 +38,9 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 
     def __init__(self, *, loopback: bool) -> None:
         """`loopback` allows vendors on this machine."""
-        tls = httpx.create_ssl_context()
-        super().__init__(verify=tls)
+        super().__init__(verify=tls_context())
         self._pool = httpcore.AsyncConnectionPool(  # httpx has no parameter for the backend
-            ssl_context=tls,
+            ssl_context=tls_context(),
             max_connections=_CONNECTIONS,
             max_keepalive_connections=_KEPT,
             keepalive_expiry=_KEPT_SECONDS,
@@ -84,7 +84,7 @@ async def _addresses_of(host: str, port: int) -> Sequence[Address]:
     """What `host` stands for, in the order in which the machine's resolver would have it tried, each once.
 
     Raises:
-        httpcore.ConnectError: it stands for nothing, or is an address in a spelling that programs read differently.
+        httpcore.ConnectError: it stands for nothing, or is an address spelt so that programs differ on it.
     """
     try:
         known = literal(host)

@@ -6,7 +6,7 @@ Amounts are micro-dollars, times are UTC, hours and minutes are what the names s
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ __all__ = [
     "Rejected",
     "Submitted",
     "Vendor",
+    "is_token",
 ]
 
 MAX_PRICE: Final = 1_000_000 * 1_000_000
@@ -45,6 +46,7 @@ _VENDOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _GPU_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _SECRET_REF: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
+_TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
 
 
@@ -73,8 +75,8 @@ class Vendor:
 
     `base_price_per_hour` in micro-dollars. `reliability_prior` is the score it was registered with,
     `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that
-    payments are pinned to, `secret_ref` names the variable that holds its bearer token, `rev` counts the
-    writes of the stored document.
+    payments are pinned to, `rev` counts the writes of the stored document. Its bearer token is either in the
+    variable that `secret_ref` names, or sealed in `sealed_secret`, which only who has the keys can read.
 
     Raises:
         InvalidVendor: naming the field that is not as it must be.
@@ -88,13 +90,14 @@ class Vendor:
     reliability_prior: float
     supported_gpu_types: tuple[str, ...]
     pay_to: str | None
-    secret_ref: str
+    secret_ref: str | None
     created_at: datetime
     record: Record = Record()
     rev: int = 0
+    sealed_secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for field, valid, rule in (
+        for name, valid, rule in (
             ("vendor_id", _VENDOR_ID.fullmatch(self.vendor_id), "must be 1 to 64 of A-Z a-z 0-9 _ -"),
             (
                 "name",
@@ -119,12 +122,26 @@ class Vendor:
                 self.pay_to is None or _ADDRESS.fullmatch(self.pay_to),
                 "must be an address: 0x and 40 hex digits",
             ),
-            ("secret_ref", _SECRET_REF.fullmatch(self.secret_ref), "must be the name of an environment variable"),
+            (
+                "secret_ref",
+                self.secret_ref is None or _SECRET_REF.fullmatch(self.secret_ref),
+                "must be the name of an environment variable",
+            ),
+            (
+                "secret_ref",
+                (self.secret_ref is None) != (self.sealed_secret is None),
+                "or a sealed secret must be there, and not both",
+            ),
         ):
             if not valid:
-                raise InvalidVendor(field, rule)
+                raise InvalidVendor(name, rule)
         if problem := _endpoint_problem(self.endpoint):
             raise InvalidVendor("endpoint", problem)
+
+    @property
+    def sealed(self) -> bool:
+        """Whether its bearer token is sealed in the registry."""
+        return self.sealed_secret is not None
 
     @property
     def local(self) -> bool:
@@ -184,6 +201,11 @@ class JobReport:
     metrics: dict[str, float | str] | None
     artifact_url: str | None
     error_message: str | None
+
+
+def is_token(text: str) -> bool:
+    """Whether it can be sent as a bearer token: 1 to 4096 visible ASCII characters."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def _endpoint_problem(endpoint: str) -> str | None:

@@ -7,7 +7,7 @@ payee is lost to a write that came in between.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -54,6 +54,11 @@ class VendorStore:
         """
         found = await self._vendors.find_one({"_id": vendor_id})
         return None if found is None else _vendor(found)
+
+    async def sealed_ids(self, after: str) -> Sequence[str]:
+        """Ids of vendors with a sealed secret, those behind `after` in their order, `MAX_VENDORS` at the most."""
+        where = {"_id": {"$gt": after}, "sealedSecret": {"$gt": ""}}
+        return [found["_id"] for found in await self._vendors.find(where, [("_id", 1)], MAX_VENDORS)]
 
     async def add(self, vendor: Vendor) -> None:
         """Register a vendor.
@@ -129,6 +134,7 @@ def _document(vendor: Vendor) -> Bson:
         "supportedGpuTypes": list(vendor.supported_gpu_types),
         "payTo": vendor.pay_to,
         "secretRef": vendor.secret_ref,
+        "sealedSecret": vendor.sealed_secret,
         "completed": vendor.record.completed,
         "failed": vendor.record.failed,
         "evidence": [
@@ -151,6 +157,7 @@ def _vendor(found: Bson) -> Vendor:
         supported_gpu_types=tuple(found["supportedGpuTypes"]),
         pay_to=found["payTo"],
         secret_ref=found["secretRef"],
+        sealed_secret=found.get("sealedSecret"),  # older documents have none
         created_at=found["createdAt"],
         record=Record(
             completed=found["completed"],

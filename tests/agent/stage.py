@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Any
 
@@ -29,6 +29,7 @@ from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
+from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
 from agent.world import World
 from gpu_vendor_mock.app import create_app
@@ -201,7 +202,7 @@ async def a_stage(
         vendors=VendorStore(watched),
         allowances=AllowanceStore(watched),
         http=http,
-        client=VendorClient(http, our_settings.vendor_secret),
+        client=VendorClient(http, partial(token_of, our_settings)),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),
         wallet=watched_wallet(Wallet.local(KEY), watcher),
     )

@@ -304,7 +304,7 @@ async def test_settings_choose_the_planner(monkeypatch: pytest.MonkeyPatch) -> N
     services = wire(load_settings(), real_world(), EmbeddedDatabase())
 
     assert isinstance(services.planner, FireworksPlanner)
-    await services.http.aclose()
+    await services.close()
 
 
 def test_why_a_job_failed_is_one_line_of_bounded_length() -> None:

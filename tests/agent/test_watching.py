@@ -362,12 +362,12 @@ async def test_settings_name_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings.model_validate(told)
     stage = await a_stage()
     services = wire(settings, real_world(), stage.database)
-    await services.http.aclose()
+    await services.close()
     assert set(services.chains) == {"eip155:31337"}
     assert asset("eip155:31337", "0x" + "22" * 20) is not None
     assert "hush" not in repr(settings) + repr(services.chains)
     plain = wire(Settings(), real_world(), stage.database)
-    await plain.http.aclose()
+    await plain.close()
     assert plain.chains == {}
 
 

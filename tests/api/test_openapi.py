@@ -78,4 +78,5 @@ def test_the_routes_are_those_of_the_design() -> None:
         "POST /api/agent-start",
         "POST /api/agent-tick",
         "POST /api/vendors",
+        "POST /api/vendors/reseal",
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 
 import httpx
@@ -18,6 +19,7 @@ from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
+from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
 from agent.world import World
 from api._app import create_app as create_api
@@ -176,7 +178,7 @@ async def _wired(
     )
     database = EmbeddedDatabase()
     runs, planner = Weighing(database), Watching()
-    client = _Hasty(http, settings.vendor_secret)
+    client = _Hasty(http, partial(token_of, settings))
     client.patience = patience
     services = Services(
         settings=settings,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import httpx
@@ -21,6 +22,7 @@ from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
 from agent.tick import tick
+from agent.vendor_secrets import token_of
 from agent.wiring import wire
 from agent.world import World, real_world
 from gpu_vendor_mock.catalog import Persona
@@ -69,7 +71,7 @@ async def purser_buys(url: str, persona: Persona, *, dies: bool) -> Run:
         try:
             run = (await tick(services, run.id)).run
         except Killed:
-            await services.http.aclose()
+            await services.close()
             later = replace(world, now=lambda: world.now() + _LEASE)
             services = _process(database, later, mortal=False)
             continue
@@ -77,7 +79,7 @@ async def purser_buys(url: str, persona: Persona, *, dies: bool) -> Run:
             raise AssertionError("the dead process's lease has run out") from exc
         if _clear(run):
             break
-    await services.http.aclose()
+    await services.close()
     return await services.runs.get(run.id)
 
 
@@ -87,12 +89,14 @@ def _clear(run: Run) -> bool:
 
 
 def _process(database: Database, world: World, *, mortal: bool) -> Services:
-    settings = Settings.model_validate({"x402_private_key": KEY, "gpu_vendor_secret": LOCAL_SECRET})
+    settings = Settings.model_validate(
+        {"x402_private_key": KEY, "gpu_vendor_secret": LOCAL_SECRET, "loopback_vendors": "allow"}
+    )
     services = wire(settings, world, database)
     if not mortal:
         return services
     http = httpx.AsyncClient(transport=_Mortal(httpx.AsyncHTTPTransport()))
-    return replace(services, http=http, client=VendorClient(http, settings.vendor_secret))
+    return replace(services, http=http, client=VendorClient(http, partial(token_of, settings)))
 
 
 def _registered(persona: Persona, url: str, world: World) -> Vendor:

@@ -140,6 +140,7 @@ def vendor_json(**changes: JsonValue) -> dict[str, JsonValue]:
         "supportedGpuTypes": ["A100", "RTX4090"],
         "payTo": None,
         "secretRef": "GPU_VENDOR_SECRET",
+        "sealed": False,
         "createdAt": AT,
         **changes,
     }

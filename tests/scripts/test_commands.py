@@ -314,7 +314,7 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
 
 def test_every_command_takes_json(command: Purser) -> None:
     """Scripts can rely on it."""
-    groups = {"vendors": ["list", "add", "update", "remove", "seed"], "audit": ["verify", "export"]}
+    groups = {"vendors": ["list", "add", "update", "remove", "reseal", "seed"], "audit": ["verify", "export"]}
     plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev"]
 
     for words in [[name] for name in plain] + [[group, name] for group in groups for name in groups[group]]:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from itertools import count
 from typing import Final, TypeVar
 from unittest import mock
@@ -33,6 +33,7 @@ from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import tick
+from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
 from agent.world import World as Seam
 from gpu_vendor_mock.app import create_app
@@ -283,7 +284,7 @@ class World:
             vendors=VendorStore(watched),
             allowances=AllowanceStore(watched),
             http=http,
-            client=VendorClient(http, settings.vendor_secret),
+            client=VendorClient(http, partial(token_of, settings)),
             planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),
             wallet=self._notary.beside(watched_wallet(_wallet(), gate)),
             chains=self._chains(gate),

@@ -27,6 +27,5 @@ async def server() -> AsyncIterator[ScriptedVendor]:
 
 @pytest.fixture
 async def client() -> AsyncIterator[VendorClient]:
-    tokens = {"GPU_VENDOR_SECRET": TOKEN}
     async with make_http_client(loopback=True) as http:
-        yield VendorClient(http, tokens.__getitem__)
+        yield VendorClient(http, lambda vendor: {"GPU_VENDOR_SECRET": TOKEN}[vendor.secret_ref or ""])

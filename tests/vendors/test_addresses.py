@@ -24,8 +24,10 @@ def test_what_is_called_is_public_for_python_too(address: Address) -> None:
     """An opinion that is not ours: nothing passes that the standard library calls private or special."""
     if why_refused(address, loopback=False) is None:
         assert address.is_global
-        assert not (address.is_multicast or address.is_reserved or address.is_unspecified or address.is_link_local)
         assert not address.is_private
+        assert not address.is_multicast
+        assert not address.is_reserved
+        assert not address.is_link_local
         if isinstance(address, IPv6Address):
             assert (address.ipv4_mapped, address.sixtofour, address.teredo) == (None, None, None)
 
@@ -114,7 +116,9 @@ def test_a_name_of_this_machine_stays_on_it() -> None:
     assert why == "a.localhost leads to 8.8.8.8, which is another machine"
 
 
-@pytest.mark.parametrize("host", ["10.0.0.1", "[fd00:ec2::254]", "[64:ff9b::1.2.3.4]", "169.254.169.254", "0.0.0.0"])
+@pytest.mark.parametrize(
+    "host", ["10.0.0.1", "[fd00:ec2::254]", "[64:ff9b::1.2.3.4]", "169.254.169.254", "0.0.0.0"]
+)
 def test_a_literal_address_is_checked_when_the_vendor_is_made(host: str) -> None:
     """Over https too, and whatever is allowed of this machine."""
     with pytest.raises(InvalidVendor, match="endpoint must be at a public address"):

@@ -249,8 +249,8 @@ async def test_a_token_that_cannot_be_sent_is_refused_and_not_shown(server: Scri
 async def test_what_looking_up_a_token_raises_comes_through(server: ScriptedVendor) -> None:
     """A missing setting is not the vendor's fault."""
 
-    def missing(ref: str) -> str:
-        raise LookupError(ref)
+    def missing(vendor: Vendor) -> str:
+        raise LookupError(vendor.secret_ref)
 
     async with make_http_client(loopback=True) as http:
         with pytest.raises(LookupError, match="GPU_VENDOR_SECRET"):
