@@ -24,7 +24,7 @@ class Exit(IntEnum):
 
 MEANINGS: Final[dict[Exit, str]] = {
     Exit.OK: "done",
-    Exit.FAILED: "the run failed or was cancelled; the audit, the books or the x402 message do not hold; a secret does not open",
+    Exit.FAILED: "the run failed or was cancelled; the audit, the books, the x402 message or a seal does not hold",
     Exit.USAGE: "the command line cannot be understood",
     Exit.UNREACHABLE: "no Purser server (for init: no database; for wallet balance: no node) answers",
     Exit.REFUSED: "the server refused; stderr has code, detail and fields",

@@ -97,11 +97,21 @@ def test_no_secret_shows_in_repr_or_errors(monkeypatch: pytest.MonkeyPatch) -> N
         "GPU_VENDOR_SECRET": "vendor-token",
         "API_TOKEN": "api-token",
         "CRON_SECRET": "cron-token",
+        "SEALING_KEYS": f"{'5e' * 32},{'6f' * 32}",
     }
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     shown = repr(load_settings())
     assert not [value for value in secrets.values() if value in shown]
+
+    assert "5e5e" not in shown
+    assert "5e5e" not in repr(load_settings().seals)
+
+    monkeypatch.setenv("SEALING_KEYS", f"{'5e' * 32},{'6f' * 31}")
+    with pytest.raises(ConfigurationError, match="SEALING_KEYS: key 2 is not 32 bytes") as caught:
+        load_settings()
+    assert "6f6f" not in str(caught.value)
+    monkeypatch.delenv("SEALING_KEYS")
 
     monkeypatch.setenv("X402_PRIVATE_KEY", KEY[:-1])
     with pytest.raises(ConfigurationError, match="X402_PRIVATE_KEY") as caught:
@@ -196,3 +206,25 @@ def test_networks_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().networks == {"eip155:84532"}
     monkeypatch.setenv("X402_NETWORKS", "eip155:8453, eip155:84532")
     assert load_settings().networks == {"eip155:8453", "eip155:84532"}
+
+
+@pytest.mark.parametrize(
+    ("named", "allowed"),
+    [
+        ({}, True),
+        ({"X402_PRIVATE_KEY": KEY}, False),
+        ({"X402_KEYSTORE": "keystore.json"}, False),
+        ({"CDP_WALLET_ADDRESS": "0x" + "11" * 20}, False),
+        ({"VERCEL": "1"}, False),
+        ({"AWS_LAMBDA_FUNCTION_NAME": "purser"}, False),
+        ({"LOOPBACK_VENDORS": "refuse"}, False),
+        ({"X402_PRIVATE_KEY": KEY, "LOOPBACK_VENDORS": "allow"}, True),
+    ],
+)
+def test_vendors_on_this_machine_are_for_laptops(
+    monkeypatch: pytest.MonkeyPatch, named: dict[str, str], allowed: bool
+) -> None:
+    """A wallet or a platform rules them out, unless it is said otherwise."""
+    for name, value in named.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().loopback_allowed is allowed

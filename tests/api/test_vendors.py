@@ -6,6 +6,9 @@ import pytest
 
 from tests.api.client import Api, an_api
 
+KEY = "0f" * 32
+SECRET = "the-token-of-gamma-0123456789"
+
 NEW = {
     "vendorId": "gpu_vendor_3",
     "name": "Gamma",
@@ -47,6 +50,7 @@ async def test_a_vendor_is_added_changed_and_removed() -> None:
         "reliabilityScore": 0.9,
         "payTo": None,
         "secretRef": "GPU_VENDOR_SECRET",
+        "sealed": False,
         "record": {"completed": 0, "failed": 0, "evidence": []},
         "createdAt": "2026-11-21T08:00:00.000Z",
     }
@@ -73,6 +77,13 @@ async def test_a_vendor_is_added_changed_and_removed() -> None:
         ({"supportedGpuTypes": []}, "supportedGpuTypes"),
         ({"payTo": "0x12"}, "payTo"),
         ({"secretRef": "X402_PRIVATE_KEY"}, "secretRef"),
+        ({"endpoint": "https://10.0.0.1"}, "endpoint"),
+        ({"endpoint": "https://[64:ff9b::a9fe:a9fe]"}, "endpoint"),
+        ({"secret": ""}, "secret"),
+        ({"secret": "two words"}, "secret"),
+        ({"secret": "x" * 4_097}, "secret"),
+        ({"secret": 7}, "secret"),
+        ({"secret": "a-token"}, "secret"),
         ({"vendorId": "a b"}, "vendorId"),
         ({"name": "x" * 101}, "name"),
         ({"extra": 1}, "extra"),
@@ -114,3 +125,122 @@ async def test_a_change_has_the_same_bounds() -> None:
     assert await refused_change(api, "nobody", {"name": "Nobody"}) == (404, "vendor_not_found")
     taken = await api.post("/api/vendors", {**NEW, "vendorId": "gpu_vendor_1"})
     assert (taken.status_code, taken.json()["code"]) == (409, "vendor_exists")
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:4001", "https://[::1]", "http://gpu.localhost:1"])
+async def test_this_machine_is_no_vendor_where_that_is_refused(endpoint: str) -> None:
+    """Neither a new one nor a change; what is registered already can still be changed otherwise."""
+    api = await an_api(loopback_vendors="refuse")
+
+    for answer in (
+        await api.post("/api/vendors", {**NEW, "endpoint": endpoint}),
+        await api.http.patch("/api/vendors/gpu_vendor_1", json={"endpoint": endpoint}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert answer.json()["errors"] == [
+            {
+                "field": "endpoint",
+                "message": "must not be on this machine, which LOOPBACK_VENDORS=refuse rules out",
+            }
+        ]
+    assert (await api.http.patch("/api/vendors/gpu_vendor_1", json={"name": "Alpha"})).status_code == 200
+    assert (await api.post("/api/vendors", NEW)).status_code == 201
+
+
+async def test_a_wallet_or_a_platform_rules_this_machine_out() -> None:
+    """Unless an operator says otherwise."""
+    for settings, status in (
+        ({"x402_private_key": "11" * 32, "api_token": None}, 503),
+        ({"x402_private_key": "11" * 32, "api_token": "t0ken"}, 422),
+        ({"x402_private_key": "11" * 32, "api_token": "t0ken", "loopback_vendors": "allow"}, 201),
+    ):
+        api = await an_api(**settings)
+        body = {**NEW, "endpoint": "http://127.0.0.1:4001"}
+        answer = await api.post("/api/vendors", body, Authorization="Bearer t0ken")
+        assert answer.status_code == status, answer.text
+
+
+async def test_a_secret_is_taken_and_never_given() -> None:
+    """Neither by the answer, nor by the list, nor by what is stored; the vendor is called with it."""
+    api = await an_api(sealing_keys=KEY)
+
+    added = await api.post("/api/vendors", {**NEW, "secret": SECRET})
+    listed = await api.http.get("/api/vendors")
+
+    assert (added.status_code, added.json()["secretRef"], added.json()["sealed"]) == (201, None, True)
+    stored = await api.stage.database.collection("vendors").find_one({"_id": "gpu_vendor_3"})
+    assert stored is not None
+    assert stored["sealedSecret"]
+    for shown in (added.text, listed.text, str(stored)):
+        assert SECRET not in shown
+        assert SECRET.encode().hex() not in shown
+    assert stored["sealedSecret"] not in added.text + listed.text
+    assert "sealedSecret" not in added.text + listed.text
+
+
+async def test_a_token_moves_between_a_variable_and_the_registry() -> None:
+    """What was there before is gone, and neither is mixed with the other."""
+    api = await an_api(sealing_keys=KEY)
+    path = "/api/vendors/gpu_vendor_1"
+
+    sealed = (await api.http.patch(path, json={"secret": SECRET})).json()
+    assert (sealed["secretRef"], sealed["sealed"]) == (None, True)
+    renamed = (await api.http.patch(path, json={"name": "Alpha"})).json()
+    assert (renamed["secretRef"], renamed["sealed"]) == (None, True)
+    named = (await api.http.patch(path, json={"secretRef": "GPU_VENDOR_SECRET_EU"})).json()
+    assert (named["secretRef"], named["sealed"]) == ("GPU_VENDOR_SECRET_EU", False)
+    stored = await api.stage.database.collection("vendors").find_one({"_id": "gpu_vendor_1"})
+    assert stored is not None
+    assert stored["sealedSecret"] is None
+
+
+@pytest.mark.parametrize("change", [{"secret": SECRET, "secretRef": "GPU_VENDOR_SECRET"}, {"secret": None}])
+async def test_a_secret_is_one_and_is_there(change: dict[str, object]) -> None:
+    """Which of two would be meant? Nothing is written, and the answer does not repeat it."""
+    api = await an_api(sealing_keys=KEY)
+
+    answer = await api.http.patch("/api/vendors/gpu_vendor_1", json=change)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "secret")
+    assert SECRET not in answer.text
+
+
+@pytest.mark.parametrize("secret", [SECRET + " ", SECRET + "é", [SECRET], {SECRET: 1}])
+async def test_a_secret_that_is_refused_is_not_repeated(secret: object, caplog: pytest.LogCaptureFixture) -> None:
+    """Not in the answer, and not in the log."""
+    api = await an_api(sealing_keys=KEY)
+
+    answer = await api.post("/api/vendors", {**NEW, "secret": secret})
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "secret")
+    assert SECRET not in answer.text + caplog.text
+
+
+async def test_without_a_key_a_secret_is_refused() -> None:
+    """Saying what to set, or to do instead."""
+    api = await an_api()
+
+    answer = await api.post("/api/vendors", {**NEW, "secret": SECRET})
+
+    assert answer.status_code == 422
+    assert answer.json()["detail"] == (
+        "secret: needs SEALING_KEYS, which is not set: set it, or give secretRef instead"
+    )
+
+
+async def test_the_secrets_are_sealed_anew() -> None:
+    """With the counts, and the vendors whose secret does not open."""
+    api = await an_api(sealing_keys=f"{KEY},{'1e' * 32}")
+    vendors = api.stage.database.collection("vendors")
+    await api.http.patch("/api/vendors/gpu_vendor_1", json={"secret": SECRET})
+    await api.http.patch("/api/vendors/gpu_vendor_2", json={"secret": SECRET})
+    stored = await vendors.find_one({"_id": "gpu_vendor_1"})
+    assert stored is not None
+    await vendors.update({"_id": "gpu_vendor_2"}, {"$set": {"sealedSecret": stored["sealedSecret"]}})
+
+    answer = await api.post("/api/vendors/reseal", {})
+
+    assert (answer.status_code, answer.json()["resealed"], answer.json()["current"]) == (200, 0, 1)
+    (failed,) = answer.json()["failed"]
+    assert failed["vendorId"] == "gpu_vendor_2"
+    assert "another vendor" in failed["reason"]
