@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsons
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -15,7 +16,8 @@ from scripts.session import say, session
 
 __all__ = ["app"]
 
-_MAX_SECRET: Final = 4_096
+_MOST_READ: Final = 5_000
+"""Characters of a file with a token, which has 4,096 at the most and the end of a line."""
 
 SecretFile = Annotated[
     Path | None,
@@ -147,9 +149,8 @@ def _secret(file: Path | None) -> str | None:
     if file is None:
         return None
     try:
-        stream = sys.stdin if str(file) == "-" else user_path(file).open(encoding="utf-8")
-        with stream:
-            text = stream.read(_MAX_SECRET + 3)
+        with nullcontext(sys.stdin) if str(file) == "-" else user_path(file).open(encoding="utf-8") as stream:
+            text = stream.read(_MOST_READ)
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not text"
         raise typer.BadParameter(f"cannot be read: {why}", param_hint="--secret-file") from None

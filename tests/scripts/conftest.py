@@ -25,7 +25,7 @@ def api_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     training = {"FAIL_VENDOR_ID": "gpu_vendor_1", "EPOCH_SECONDS": "0.02"}
     with (
         vendor_server(empty, training) as vendors,
-        api_server(empty, {"POLL_SECONDS": "0.05", "API_TOKEN": TOKEN}) as api,
+        api_server(empty, {"POLL_SECONDS": "0.05", "API_TOKEN": TOKEN, "SEALING_KEYS": "5e" * 32}) as api,
     ):
         with Client(api.ready(), TOKEN) as client:
             seed(client, vendors.ready())

@@ -48,6 +48,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         Answer(201, vendor_json()),
         Answer(200, vendor_json()),
         Answer(204, b""),
+        Answer(200, {"resealed": 0, "current": 0, "failed": []}),
         Answer(200, {"status": "ok", "store": "embedded"}),
     ]
     with standing_in(*answers) as server, Client(f"{server.url}/", "t0ken") as client:
@@ -60,6 +61,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         client.add_vendor({"vendorId": "v"})
         client.change_vendor("a/b?c", {"name": "n"})
         client.remove_vendor("v")
+        client.reseal_vendors()
         store = client.health()
 
     assert [(each.method, each.target, each.body) for each in server.asked] == [
@@ -72,6 +74,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         ("POST", "/api/vendors", '{"vendorId":"v"}'),
         ("PATCH", "/api/vendors/a%2Fb%3Fc", '{"name":"n"}'),
         ("DELETE", "/api/vendors/v", ""),
+        ("POST", "/api/vendors/reseal", "{}"),
         ("GET", "/api/health", ""),
     ]
     assert server.asked[0].headers["idempotency-key"] == "key-1"
