@@ -68,9 +68,8 @@ def test_a_file_that_is_not_there_is_named(purser: Purser, tmp_path: Path) -> No
 
 def test_a_secret_that_stays_as_it_is_fails_the_rotation(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:
     """With the vendor and the reason, so that a script notices and a person knows what to do."""
-    failed: list[JsonValue] = [
-        {"vendorId": "v9", "reason": "it was sealed with key 00, which SEALING_KEYS does not hold"}
-    ]
+    reason = "it was sealed with key 00, which SEALING_KEYS does not hold"
+    failed: list[JsonValue] = [{"vendorId": "v9", "reason": reason}]
     answer = Answer(200, {"resealed": 2, "current": 1, "failed": failed})
     with standing_in(answer, answer) as server:
         elsewhere.setenv("PURSER_URL", server.url)

@@ -139,13 +139,13 @@ async def test_a_name_with_one_address_inside_is_not_called_at_the_others(
 
 
 async def test_addresses_are_tried_in_turn(internet: Internet, server: ScriptedVendor) -> None:
-    """One refuses, one is silent for its share of the time, the third answers."""
-    internet.names["localhost"] = [["::1", "127.0.0.9", "127.0.0.1"]]
-    internet.silent.add("127.0.0.9")
+    """One refuses, two are silent for their share of the time, the last one answers."""
+    internet.names["localhost"] = [["::1", "127.0.0.8", "127.0.0.9", "127.0.0.1"]]
+    internet.silent |= {"127.0.0.8", "127.0.0.9"}
     server.answers(reply(200, QUOTE))
     async with make_http_client(loopback=True) as http:
         await quote(VendorClient(http, lambda ref: TOKEN), f"http://localhost:{server.port}", within=1)
-    assert [host for host, _ in internet.connected] == ["::1", "127.0.0.9", "127.0.0.1"]
+    assert [host for host, _ in internet.connected] == ["::1", "127.0.0.8", "127.0.0.9", "127.0.0.1"]
     assert server.seen[0].headers["host"] == f"localhost:{server.port}"
 
 
