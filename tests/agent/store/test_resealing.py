@@ -83,7 +83,8 @@ async def test_a_rotation_undoes_nothing_that_is_written_meanwhile(
     """A new secret, or a variable in its place, stays what somebody else has just made it."""
     renamed = replace(VENDOR, vendor_id="a", name="Renamed")
     given = renamed if secret is None else sealed(OLD, renamed, secret)
-    await reseal(Meddling(database, given), Seals((NEW, OLD)))
+    done = await reseal(Meddling(database, given), Seals((NEW, OLD)))
+    assert done == (Resealed(0, 2, {}) if secret is None else Resealed(1, 1, {}))
     vendor = await store.find("a")
     assert vendor is not None
     assert vendor.name == "Renamed"
