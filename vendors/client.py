@@ -79,8 +79,7 @@ class VendorClient:
             VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
         """
         content = _json({"jobType": job_type, "gpuType": gpu_type, "maxHours": max_hours})
-        with self._withholding(vendor) as shown:
-            return shown(await self._ask(vendor, Call.QUOTE, read_quote, within, content=content))
+        return await self._ask(vendor, Call.QUOTE, read_quote, within, content=content)
 
     async def status(self, vendor: Vendor, vendor_job_id: str, *, within: float) -> JobReport:
         """How the job is doing.
@@ -89,8 +88,7 @@ class VendorClient:
             VendorUnavailable, VendorRefused, ContractBroken, InvalidVendor
         """
         params = {"vendorJobId": vendor_job_id}
-        with self._withholding(vendor) as shown:
-            return shown(await self._ask(vendor, Call.STATUS, read_report, within, params=params))
+        return await self._ask(vendor, Call.STATUS, read_report, within, params=params)
 
     async def submit(
         self,
@@ -152,9 +150,9 @@ class VendorClient:
             wait_jitter=MAX_BACKOFF / 3,
             wait_max=MAX_BACKOFF,
         ):
-            with attempt:
+            with attempt, self._withholding(vendor) as shown:  # stamina logs what the attempt raised
                 request = self._request(vendor, call, within / 2, content=content, params=params)
-                return read(vendor, await self._exchange(vendor, call, request, until))
+                return shown(read(vendor, await self._exchange(vendor, call, request, until)))
         raise AssertionError("stamina ends in a return or a raise")
 
     async def _exchange(

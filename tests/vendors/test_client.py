@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx
 import pytest
+import stamina
 
 from tests.vendors.samples import QUOTE, REPORT, TOKEN, a_vendor
 from tests.vendors.server import DROP, HANG, Drip, Raw, Reply, ScriptedVendor, reply
@@ -275,6 +276,20 @@ async def test_a_token_that_the_vendor_repeats_is_withheld(
         await call(client, a_vendor(server.url), LONG)
     server.answers(reply(200, {**REPORT, "logs": [f"auth: {TOKEN}"]}))
     assert (await status(client, a_vendor(server.url), LONG)).logs == ("auth: [withheld]",)
+
+
+async def test_a_token_that_the_vendor_repeats_is_not_logged(client: VendorClient, server: ScriptedVendor) -> None:
+    """What is tried again is logged by stamina, with the error as it left the attempt."""
+    logged: list[str] = []
+    stamina.instrumentation.set_on_retry_hooks([lambda details: logged.append(repr(details))])
+    try:
+        server.answers(reply(503, {"error": f"invalid token '{TOKEN}'"}), reply(200, QUOTE))
+        await quote(client, a_vendor(server.url), LONG)
+    finally:
+        stamina.instrumentation.set_on_retry_hooks(None)
+    assert len(logged) == 1
+    assert "503: invalid token '[withheld]'" in logged[0]
+    assert TOKEN not in logged[0]
 
 
 async def test_a_token_that_is_a_word_of_the_contract_breaks_nothing(server: ScriptedVendor) -> None:
