@@ -134,3 +134,13 @@ def test_a_setting_that_is_missing_is_said_at_once(copy: Path) -> None:
 
     assert process.returncode == Exit.SETUP
     assert "FIREWORKS_API_KEY" in json.loads(errors)["detail"]
+
+
+def test_dev_seeds_its_vendors_whatever_wallet_pays(copy: Path) -> None:
+    """A wallet rules vendors on this machine out; here they are what the command is for."""
+    ports = [str(free_port()), str(free_port())]
+    wallet = {"X402_PRIVATE_KEY": "11" * 32, "API_TOKEN": "t0ken"}
+    with dev(copy, "--port", ports[0], "--vendor-port", ports[1], "--json", **wallet) as process:
+        assert line(process)
+        with Client(f"http://127.0.0.1:{ports[0]}", "t0ken") as client:
+            assert [each.vendor_id for each in client.vendors().value.vendors] == ["gpu_vendor_1", "gpu_vendor_2"]
