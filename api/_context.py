@@ -49,7 +49,7 @@ class Context:
         self._database = database
         self.world = world or real_world()
         self._opening = threading.Lock()  # loops may run in several threads
-        self._services: PerLoop[Services] = PerLoop(self._wired, lambda services: services.http.aclose())
+        self._services: PerLoop[Services] = PerLoop(self._wired, lambda services: services.close())
 
     @property
     def settings(self) -> Settings:

@@ -10,6 +10,7 @@ from agent.settings import Settings
 from agent.store.embedded import EmbeddedDatabase
 from agent.wiring import wire
 from agent.world import real_world
+from api._context import Context
 from tests.vendors.samples import a_vendor
 from tests.vendors.server import ScriptedVendor, reply
 from vendors.errors import VendorUnavailable
@@ -60,3 +61,12 @@ async def test_what_a_node_sends_is_bounded_too() -> None:
                 await node.call("eth_blockNumber")
         assert {seen.target for seen in server.seen} == {"/"}
         await services.close()
+
+
+async def test_an_api_that_stops_closes_both_clients() -> None:
+    """A platform may start and end a loop with each invocation: nothing of it may stay open."""
+    context = Context(Settings())
+    services = context.services()
+    await context.close()
+    assert services.operators_http is not None
+    assert (services.http.is_closed, services.operators_http.is_closed) == (True, True)
