@@ -12,13 +12,16 @@ from agent.models import Ending, Failure, Job, Outcome, Run
 from vendors.models import JobReport
 from vendors.text import clean
 
-__all__ = ["LOG_LINES_PER_TICK", "MAX_MESSAGE", "NOBODYS_FAULT", "fail", "follow", "overdue"]
+__all__ = ["LOG_LINES_PER_TICK", "MAX_MESSAGE", "NOBODYS_FAULT", "fail", "follow", "look_again", "overdue"]
 
 LOG_LINES_PER_TICK: Final = 100
 """Vendor log lines taken over in one tick; the rest comes with the next."""
 
 MAX_MESSAGE: Final = 1_000
 """Characters of why a job failed: a vendor's refusal of many offers has a reason for each."""
+
+_FAR: Final = 60.0
+_JUST_AFTER: Final = timedelta(milliseconds=1)
 
 NOBODYS_FAULT: Final = frozenset({"abandoned", "limit_reached", "order_lapsed", "run_ended"})
 """Codes of failures that say nothing about the vendor: a planner may go to it again."""
@@ -46,12 +49,38 @@ def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_f
     )
 
 
+LONGEST_LOOK: Final = 120.0
+"""Seconds between two looks at a job that has gone on for long; longer only where POLL_SECONDS is."""
+
+SLOWER: Final = 8
+"""Times POLL_SECONDS that the pause between two looks grows to at the most."""
+
+SHARE_OF_AGE: Final = 0.1
+"""A job is looked at again after so much of the time that it has taken so far."""
+
+
+def look_again(job: Job, now: datetime, poll: float, stall: float) -> datetime:
+    """When a live job is worth the next look: after `poll` seconds at first, more rarely as it goes on, sooner
+    when it has news by its vendor's word, and no later than its allowance ends (`overdue`).
+    """
+    longest = max(poll, min(poll * SLOWER, LONGEST_LOOK))
+    seconds = min(max(poll, (now - job.created_at).total_seconds() * SHARE_OF_AGE), longest)
+    if job.news_at is not None:
+        seconds = min(seconds, max(poll, (job.news_at - now).total_seconds()))
+    again = now + timedelta(seconds=seconds)
+    ends = [job.created_at + timedelta(hours=job.job_params.max_hours, seconds=stall)]
+    if job.trouble is None:
+        ends.append(job.progress_at + timedelta(seconds=stall))
+    return min([again, *(end + _JUST_AFTER for end in ends if end >= now)])
+
+
 def follow(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
     """The run after what the vendor said: new log lines once, progress, and the end if there is one.
 
     A completed job ends the run; a failed one leaves it to the planner.
     """
     run, job = _take_logs(run, job, report, now)
+    job = job.model_copy(update={"news_at": _news(job, report, now)})
     if report.progress > job.progress:
         job = job.model_copy(update={"progress": report.progress, "progress_at": now})
     if report.status == "failed":
@@ -77,6 +106,14 @@ def overdue(job: Job, now: datetime, stall_seconds: float) -> tuple[str, str] | 
     if now - job.created_at > allowed:
         return "overtime", f"not finished {stall_seconds:g} s after the {job.job_params.max_hours:g} h paid for"
     return None
+
+
+def _news(job: Job, report: JobReport, now: datetime) -> datetime | None:
+    if job.logs_seen < len(report.logs):
+        return now
+    left = report.remaining_minutes
+    # beyond an hour it makes no difference, and what a vendor says may be out of all bounds
+    return None if left is None or not 0 <= left <= _FAR else now + timedelta(minutes=left)
 
 
 def _take_logs(run: Run, job: Job, report: JobReport, now: datetime) -> tuple[Run, Job]:

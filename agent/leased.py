@@ -49,6 +49,6 @@ class LeasedRun:
 
     async def release(self, next_tick_at: datetime | None) -> Run:
         """Commit for the last time, give the lease back, and return the run as stored."""
-        self.set(lease=None, next_tick_at=next_tick_at)
+        self.set(lease=None, next_tick_at=next_tick_at, stumble=None)
         await self.commit()
         return self.draft

@@ -38,6 +38,7 @@ __all__ = [
     "Reservation",
     "Run",
     "SignedAuthorization",
+    "Stumble",
 ]
 
 SCHEMA: Final = 1
@@ -48,8 +49,10 @@ GENESIS: Final = "0" * 64
 
 INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "runs": (
-        (("status", 1), ("nextTickAt", 1)),
+        (("status", 1), ("nextTickAt", 1), ("userId", 1), ("_id", 1)),
+        (("status", 1), ("cancelRequested", 1)),
         (("endedUntold", 1),),
+        (("stumble.times", 1),),
         (("createdAt", -1), ("_id", -1)),
         (("userId", 1), ("createdAt", -1), ("_id", -1)),
     ),
@@ -169,7 +172,8 @@ class JobParams(Document):
 class Job(Document):
     """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce.
 
-    `trouble` is why the vendor could not be asked how the job does, the last time it could not.
+    `trouble` is why the vendor could not be asked how the job does, the last time it could not; `news_at` when it has
+    something to tell, by its own word: the job's end, or log lines that one tick had no room for.
     """
 
     id: ObjectId = Field(alias="_id")
@@ -182,6 +186,7 @@ class Job(Document):
     job_params: JobParams
     progress: float = 0.0
     progress_at: datetime
+    news_at: datetime | None = None
     logs_seen: int = 0
     trouble: str | None = None
     artifact_url: str | None = None
@@ -245,6 +250,17 @@ class Closing(Document):
     spent: int
 
 
+class Stumble(Document):
+    """Ticks in a row that could not even be made: how often, why (ours, never an exception's words), the last time,
+    and when the run is tried again. Written from outside of a tick; the next tick that is made clears it."""
+
+    times: int
+    code: str
+    message: str
+    at: datetime
+    until: datetime
+
+
 class AuditHead(Document):
     """Number and hash of the newest observation."""
 
@@ -291,6 +307,7 @@ class Run(Document):
     wait_until: datetime | None = None
     faults: int = 0
     ended_untold: bool = False
+    stumble: Stumble | None = None
     constraints: Constraints = Constraints()
     lease: Lease | None = None
     rev: int = 0

@@ -1,18 +1,14 @@
-"""What a surface can do with runs: start one, cancel one, tick all that are due."""
+"""What a surface can do with a run: start one, cancel one."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
-import logging
 from dataclasses import dataclass
-from typing import Final
 
 from bson import ObjectId
 
 from agent.audit import observe
-from agent.deadline import Deadline
 from agent.errors import LeaseLost, RunBusy
 from agent.models import Constraints, Run
 from agent.money import usd_text
@@ -21,12 +17,7 @@ from agent.store.runs import RunStore
 from agent.tick import TickResult, tick
 from agent.world import World
 
-__all__ = ["DueTicks", "Order", "cancel", "start", "tick_due"]
-
-CONCURRENT_TICKS: Final = 8
-"""Runs that one process ticks at a time."""
-
-_log = logging.getLogger(__name__)
+__all__ = ["Order", "cancel", "start"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +28,6 @@ class Order:
     goal: str
     budget_total: int
     constraints: Constraints
-
-
-@dataclass(frozen=True, slots=True)
-class DueTicks:
-    """What a round over the due runs did: run id and message of each tick, and the ids that failed."""
-
-    ticked: list[tuple[str, str]]
-    failed: list[str]
 
 
 async def start(store: RunStore, world: World, order: Order, idempotency_key: str | None) -> Run:
@@ -85,35 +68,6 @@ async def cancel(services: Services, run_id: ObjectId) -> TickResult:
         return await tick(services, run_id)
     except (RunBusy, LeaseLost):
         return TickResult("Cancel noted; the tick under way or the next one carries it out", None, run)
-
-
-async def tick_due(services: Services, seconds: float) -> DueTicks:
-    """Tick the due runs, the longest waiting first, until none is due or no further tick fits in `seconds`."""
-    deadline = Deadline(services.world.monotonic, seconds)
-    done = DueTicks([], [])
-    skip: set[ObjectId] = set()
-    while deadline.remaining() >= services.settings.tick_deadline_seconds:
-        due = await services.runs.due(services.world.now(), CONCURRENT_TICKS + len(skip))
-        batch = [run.id for run in due if run.id not in skip][:CONCURRENT_TICKS]
-        if not batch:
-            break
-        await asyncio.gather(*(_tick_one(services, run_id, done, skip) for run_id in batch))
-    return done
-
-
-async def _tick_one(services: Services, run_id: ObjectId, done: DueTicks, skip: set[ObjectId]) -> None:
-    try:
-        result = await tick(services, run_id)
-    except (RunBusy, LeaseLost):
-        skip.add(run_id)
-    except Exception:  # one bad run must not stop the others
-        _log.exception("tick of run %s failed", run_id)
-        done.failed.append(str(run_id))
-        skip.add(run_id)
-    else:
-        done.ticked.append((str(run_id), result.message))
-        if result.run.status != "running":
-            skip.add(run_id)
 
 
 def _keyed_id(user_id: str, key: str) -> ObjectId:

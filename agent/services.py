@@ -10,6 +10,7 @@ import httpx
 from agent.planner import Planner
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
+from agent.store.due import DueStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
@@ -30,6 +31,7 @@ class Services:
     settings: Settings
     world: World
     runs: RunStore
+    due: DueStore
     vendors: VendorStore
     allowances: AllowanceStore
     http: httpx.AsyncClient

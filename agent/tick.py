@@ -21,9 +21,10 @@ from agent.deadline import Deadline
 from agent.decide import decide
 from agent.ending import broken, cancelled, close, ending_of
 from agent.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.jobs import look_again
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
-from agent.models import Lease, Run
+from agent.models import Lease, Outbox, Run
 from agent.polling import poll_jobs
 from agent.purchase import RESEND_SECONDS, advance, closes_at
 from agent.services import Services
@@ -63,7 +64,7 @@ async def tick(services: Services, run_id: ObjectId) -> TickResult:
     """
     run = await _claim(services, run_id)
     if run.status != "running":
-        await _tell_all(services, run)
+        run = await _tell_all(services, run)
         return TickResult(f"Run is {run.status}; there is nothing left to do", None, run)
     desk = LeasedRun(services.runs, services.world, run)
     try:
@@ -77,8 +78,7 @@ async def tick(services: Services, run_id: ObjectId) -> TickResult:
         _log.exception("tick of run %s failed", run_id)
         step = _faulted(desk, services, exc)
         after = await desk.release(step.next_tick_at)
-    await _tell_all(services, after)
-    return TickResult(step.message, step.action, after)
+    return TickResult(step.message, step.action, await _tell_all(services, after))
 
 
 async def _claim(services: Services, run_id: ObjectId) -> Run:
@@ -105,15 +105,17 @@ async def _tell(services: Services, run: Run) -> None:
         await services.allowances.close(closing)
 
 
-async def _tell_all(services: Services, run: Run) -> None:
-    """Tell, and empty the outbox. The tick is done by now: what fails here is left to the next one."""
+async def _tell_all(services: Services, run: Run) -> Run:
+    """Tell, and empty the outbox; the run as it is then. The tick is done by now: what fails is left to the next."""
     if run.outbox.empty and not run.ended_untold:
-        return
+        return run
     try:
         await _tell(services, run)
         await services.runs.told(run)
     except Exception:
         _log.exception("what run %s decided could not be told yet", run.id)
+        return run
+    return run.model_copy(update={"outbox": Outbox(), "ended_untold": False})
 
 
 async def _advance(desk: LeasedRun, services: Services) -> Step:
@@ -136,7 +138,12 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
     if live:
         desk.set(phase="executing")
         message = f"Job at {live[0].vendor_id} is {live[0].status}: {live[0].progress:g} %"
-        return Step(message, None, now + timedelta(seconds=poll))
+        looks = [look_again(job, now, poll, services.settings.stall_seconds) for job in live]
+        if desk.draft.constraints.deadline is not None:
+            looks.append(desk.draft.constraints.deadline)
+        if desk.draft.reservations:  # what is paid for may still be settled, or freed
+            looks.append(now + timedelta(seconds=poll))
+        return Step(message, None, min(looks))
     if desk.draft.wait_until is not None and now < desk.draft.wait_until:
         return Step("Waiting", None, desk.draft.wait_until)
     return await decide(desk, services, deadline)

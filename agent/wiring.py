@@ -15,6 +15,7 @@ from agent.services import Services
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
+from agent.store.due import DueStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
@@ -40,6 +41,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         settings=settings,
         world=world,
         runs=RunStore(database),
+        due=DueStore(database),
         vendors=VendorStore(database),
         allowances=AllowanceStore(database),
         http=http,

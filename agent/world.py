@@ -18,13 +18,15 @@ class World:
     """What the core takes from outside.
 
     `now` gives UTC with whole milliseconds (BSON keeps no more, so what is hashed is what is stored),
-    `monotonic` seconds for deadlines, `new_id` document ids, `new_token` the owner name of a lease.
+    `monotonic` seconds for deadlines, `new_id` document ids, `new_token` the owner name of a lease, `below` any
+    whole number from 0 to below the one it is given.
     """
 
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     new_id: Callable[[], ObjectId]
     new_token: Callable[[], str]
+    below: Callable[[int], int]
 
 
 def _now() -> datetime:
@@ -34,4 +36,10 @@ def _now() -> datetime:
 
 def real_world() -> World:
     """The machine's clock and its random numbers."""
-    return World(now=_now, monotonic=time.monotonic, new_id=ObjectId, new_token=lambda: secrets.token_hex(8))
+    return World(
+        now=_now,
+        monotonic=time.monotonic,
+        new_id=ObjectId,
+        new_token=lambda: secrets.token_hex(8),
+        below=secrets.randbelow,
+    )

@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from api import agent_cancel, agent_start, agent_status, agent_tick, cron_tick, health, runs, vendors
+from api import agent_cancel, agent_start, agent_status, agent_tick, cron_tick, health, parked_runs, runs, vendors
 from api._context import Context
 from api._problems import install
 
@@ -32,7 +32,17 @@ def create_app(context: Context | None = None) -> FastAPI:
 
     app = FastAPI(title="Purser", version="0.1.0", description=_ABOUT, lifespan=lifespan)
     app.state.context = here
-    for module in (agent_start, agent_tick, agent_status, agent_cancel, runs, vendors, cron_tick, health):
+    for module in (
+        agent_start,
+        agent_tick,
+        agent_status,
+        agent_cancel,
+        runs,
+        parked_runs,
+        vendors,
+        cron_tick,
+        health,
+    ):
         app.include_router(module.router)
     install(app)
     return app

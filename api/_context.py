@@ -19,6 +19,7 @@ from agent.per_loop import PerLoop
 from agent.settings import Settings, load_settings
 from agent.store import open_database
 from agent.store.collections import Database
+from agent.store.due import DueStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.world import World, real_world
@@ -78,6 +79,11 @@ class Context:
     def runs(self) -> RunStore:
         """The runs and their records."""
         return RunStore(self.database)
+
+    @property
+    def due(self) -> DueStore:
+        """Which runs are due, and which are parked."""
+        return DueStore(self.database)
 
     @property
     def vendors(self) -> VendorStore:

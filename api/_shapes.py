@@ -14,7 +14,7 @@ from agent.models import Job, Observation, Payment, Run
 from api._fields import Answer, Id, Moment, Usd
 from vendors.models import Vendor
 
-__all__ = ["JobOut", "ObservationOut", "PaymentOut", "RunOut", "VendorOut"]
+__all__ = ["JobOut", "ObservationOut", "PaymentOut", "RunOut", "StumbleOut", "VendorOut"]
 
 
 class ConstraintsOut(Answer):
@@ -60,6 +60,14 @@ class AuditOut(Answer):
     hash: str = Field(description="its SHA-256, in hex")
 
 
+class StumbleOut(ReasonOut):
+    """Ticks in a row that could not be made. From the tenth on the run is parked: tried again once an hour."""
+
+    times: int = Field(description="how many")
+    at: Moment = Field(description="the last time")
+    until: Moment = Field(description="when the run is tried again")
+
+
 class RunOut(Answer):
     """A run. `budgetTotal = budgetRemaining + budgetReserved + budgetSpent`, in dollars."""
 
@@ -78,6 +86,7 @@ class RunOut(Answer):
     next_tick_at: Moment | None = Field(description="when the next tick is due; null: it has ended")
     ending: EndingOut | None = Field(description="how it ends once no money is open; null: not yet")
     failure: ReasonOut | None = Field(description="why it failed or was cancelled")
+    stumble: StumbleOut | None = Field(description="why its last ticks could not be made; null: they could")
     audit: AuditOut = Field(description="head of the audit chain")
     created_at: Moment = Field(description="when it was started")
     updated_at: Moment = Field(description="when it was last written")

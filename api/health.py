@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
@@ -16,19 +16,28 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["operations"])
 
+_COUNTED: Final = 1_000
+"""Runs that are counted at the most: beyond it a monitor knows enough."""
+
 
 class HealthAnswer(Answer):
     """The process serves and its database answers."""
 
     status: Literal["ok"] = Field(description="always ok; anything else is a 503")
     store: Literal["embedded", "mongodb"] = Field(description="where runs live")
+    parked_runs: int = Field(
+        description="runs whose ticks keep failing, counted to 1000; GET /api/parked-runs says which and why"
+    )
 
 
 @router.get("/api/health", summary="Is it up?", responses=responses("not_configured", "store_unavailable"))
 async def health(context: ContextOf) -> HealthAnswer:
     """200 if settings are complete and the database answers, else 503 with the reason."""
     await context.database.ping()
-    return HealthAnswer(status="ok", store="embedded" if context.database.embedded else "mongodb")
+    parked = await context.due.count_parked(_COUNTED)
+    return HealthAnswer(
+        status="ok", store="embedded" if context.database.embedded else "mongodb", parked_runs=parked
+    )
 
 
 @router.get(
@@ -42,14 +51,17 @@ async def health(context: ContextOf) -> HealthAnswer:
     },
 )
 async def metrics(context: ContextOf) -> Response:
-    """Runs by status and how many are due, in Prometheus' text format. Counted in the database, so the same
+    """Runs by status, how many are due and how many are parked, in Prometheus' text format. Counted in the database, so the same
     from every process."""
     statuses = sorted({"running", *RUN.values()})
     lines = ["# HELP purser_runs Runs by status.", "# TYPE purser_runs gauge"]
     lines += [f'purser_runs{{status="{status}"}} {await context.runs.count(status)}' for status in statuses]
-    due = len(await context.runs.due(context.world.now(), 1_000))
+    due = await context.due.count(context.world.now(), _COUNTED)
     lines += [
-        "# HELP purser_runs_due Runs whose next tick is due (counted to 1000).",
+        f"# HELP purser_runs_parked Runs whose ticks keep failing (counted to {_COUNTED}).",
+        "# TYPE purser_runs_parked gauge",
+        f"purser_runs_parked {await context.due.count_parked(_COUNTED)}",
+        f"# HELP purser_runs_due Runs whose next tick is due (counted to about {_COUNTED}).",
         "# TYPE purser_runs_due gauge",
         f"purser_runs_due {due}",
     ]

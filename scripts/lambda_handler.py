@@ -19,7 +19,7 @@ from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.types import LambdaContext
 
-from agent.runs import tick_due
+from agent.rounds import tick_due
 from api._context import Context
 from api.index import app
 
@@ -97,4 +97,10 @@ async def _tick_due(context: LambdaContext) -> dict[str, Any]:
         raise AssertionError("unreachable: create_app sets the context")
     seconds = context.get_remaining_time_in_millis() / 1_000 - RESERVE_SECONDS
     done = await tick_due(here.services(), seconds)
-    return {"ticked": [{"runId": run_id, "message": text} for run_id, text in done.ticked], "failed": done.failed}
+    return {
+        "ticked": [{"runId": run_id, "message": text} for run_id, text in done.ticked],
+        "failed": done.failed,
+        "ticks": done.ticks,
+        "failures": done.failures,
+        "left": done.left,
+    }

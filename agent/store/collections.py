@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Collection", "Database", "DuplicateId"]
+__all__ = ["Bson", "Collection", "Database", "DuplicateId", "Keys", "projection"]
 
 Bson = dict[str, Any]
 Keys = Sequence[tuple[str, int]]
+
+
+def projection(fields: Sequence[str] | None) -> dict[str, int] | None:
+    """The driver's form of `fields`. `_id` always comes with them."""
+    return None if fields is None else dict.fromkeys(("_id", *fields), 1)
 
 
 class DuplicateId(Exception):
@@ -20,9 +25,15 @@ class Collection(Protocol):
 
     async def find_one(self, where: Mapping[str, Any]) -> Bson | None: ...
 
-    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]: ...
+    async def find(
+        self, where: Mapping[str, Any], sort: Keys, limit: int, fields: Sequence[str] | None = None
+    ) -> list[Bson]:
+        """Those that match. No `sort`: in any order. `fields`: `_id` and these alone; None: whole documents."""
+        ...
 
-    async def count(self, where: Mapping[str, Any]) -> int: ...
+    async def count(self, where: Mapping[str, Any], limit: int | None = None) -> int:
+        """How many match; counted to `limit` where one is given."""
+        ...
 
     async def insert(self, document: Bson) -> None:
         """Raises `DuplicateId` where the id is taken."""

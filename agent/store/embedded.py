@@ -9,7 +9,7 @@ import mongomock
 from pymongo import ReturnDocument
 from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from agent.store.collections import Bson, DuplicateId, Keys
+from agent.store.collections import Bson, DuplicateId, Keys, projection
 
 __all__ = ["EmbeddedDatabase"]
 
@@ -45,11 +45,13 @@ class EmbeddedCollection:
         found: Bson | None = self._mock.find_one(where)
         return found
 
-    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]:
-        return list(self._mock.find(where, sort=list(sort), limit=limit))
+    async def find(
+        self, where: Mapping[str, Any], sort: Keys, limit: int, fields: Sequence[str] | None = None
+    ) -> list[Bson]:
+        return list(self._mock.find(where, projection(fields), sort=list(sort) or None, limit=limit))
 
-    async def count(self, where: Mapping[str, Any]) -> int:
-        return int(self._mock.count_documents(where))
+    async def count(self, where: Mapping[str, Any], limit: int | None = None) -> int:
+        return int(self._mock.count_documents(where, **({} if limit is None else {"limit": limit})))
 
     async def insert(self, document: Bson) -> None:
         try:

@@ -18,13 +18,13 @@ from pymongo.read_concern import ReadConcern
 
 from agent.errors import StoreUnavailable
 from agent.per_loop import PerLoop
-from agent.store.collections import Bson, DuplicateId, Keys
+from agent.store.collections import Bson, DuplicateId, Keys, projection
 
 __all__ = ["MongoDatabase"]
 
 _OPTIONS: Final[dict[str, Any]] = {
     "tz_aware": True,
-    "maxPoolSize": 10,  # per process, and there may be many processes
+    "maxPoolSize": 32,  # per process, and there may be many; opened as needed: a round has hundreds of ticks under way
     "maxIdleTimeMS": 60_000,
     "connectTimeoutMS": 4_000,
     "appname": "purser",
@@ -111,13 +111,18 @@ class MongoCollection:
         with _translated():
             return await self.driver.find_one(where)
 
-    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]:
+    async def find(
+        self, where: Mapping[str, Any], sort: Keys, limit: int, fields: Sequence[str] | None = None
+    ) -> list[Bson]:
         with _translated():
-            return await self.driver.find(where, sort=list(sort), limit=limit).to_list()
+            found = self.driver.find(where, projection(fields), sort=list(sort) or None, limit=limit)
+            return await found.to_list()
 
-    async def count(self, where: Mapping[str, Any]) -> int:
+    async def count(self, where: Mapping[str, Any], limit: int | None = None) -> int:
         with _translated():
-            return await self.driver.count_documents(where)
+            if limit is None:
+                return await self.driver.count_documents(where)
+            return await self.driver.count_documents(where, limit=limit)
 
     async def insert(self, document: Bson) -> None:
         with _translated():

@@ -66,11 +66,14 @@ class RunStore:
         return Run.model_validate(found)
 
     async def claim(self, run_id: ObjectId, lease: Lease, now: datetime) -> Run | None:
-        """Take the lease of a running run if it is free or over. None: it is not to be had."""
+        """Take the lease of a running run if it is free or over. None: it is not to be had.
+
+        It is not due again before the lease is over, so nobody else finds it among what is due.
+        """
         free: list[Bson] = [{"lease": None}, {"lease.until": {"$lte": now}}]
         found = await self._of("runs").update(
             {"_id": run_id, "status": "running", "$or": free},
-            {"$set": {"lease": lease.to_document()}, "$inc": {"tick": 1, "rev": 1}},
+            {"$set": {"lease": lease.to_document(), "nextTickAt": lease.until}, "$inc": {"tick": 1, "rev": 1}},
         )
         return None if found is None else Run.model_validate(found)
 
@@ -117,9 +120,10 @@ class RunStore:
 
     async def told(self, run: Run) -> None:
         """Empty the outbox of the stored run, unless it has been written again since."""
-        await self._of("runs").update(
-            {"_id": run.id, "rev": run.rev}, {"$set": {"outbox": Outbox().to_document(), "endedUntold": False}}
-        )
+        change: Bson = {"outbox": Outbox().to_document(), "endedUntold": False}
+        if run.status != "running":
+            change["stumble"] = None  # a run that has ended has no other tick that would clear it
+        await self._of("runs").update({"_id": run.id, "rev": run.rev}, {"$set": change})
 
     async def jobs(self, run: Run) -> list[Job]:
         """The run's jobs, oldest first, as the run knows them."""
@@ -169,19 +173,6 @@ class RunStore:
             moment, run_id = older_than
             where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
         found = await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit)
-        return [Run.model_validate(each) for each in found]
-
-    async def due(self, now: datetime, limit: int) -> list[Run]:
-        """Runs for which a tick has something to do, the longest waiting first.
-
-        Running ones that are due or to be cancelled, and ended ones whose last words may not have been told.
-        """
-        wanted: list[Bson] = [
-            {"status": "running", "nextTickAt": {"$lte": now}},
-            {"status": "running", "cancelRequested": True, "ending": None},
-            {"endedUntold": True},
-        ]
-        found = await self._of("runs").find({"$or": wanted}, [("nextTickAt", 1)], limit)
         return [Run.model_validate(each) for each in found]
 
     async def count(self, status: str) -> int:

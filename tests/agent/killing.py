@@ -116,11 +116,15 @@ class _Watched:
     async def find_one(self, where: Mapping[str, Any]) -> Bson | None:
         return await self._watcher.watch(f"find_one {self._name}", lambda: self._inner.find_one(where))
 
-    async def find(self, where: Mapping[str, Any], sort: Keys, limit: int) -> list[Bson]:
-        return await self._watcher.watch(f"find {self._name}", lambda: self._inner.find(where, sort, limit))
+    async def find(
+        self, where: Mapping[str, Any], sort: Keys, limit: int, fields: Sequence[str] | None = None
+    ) -> list[Bson]:
+        return await self._watcher.watch(
+            f"find {self._name}", lambda: self._inner.find(where, sort, limit, fields)
+        )
 
-    async def count(self, where: Mapping[str, Any]) -> int:
-        return await self._watcher.watch(f"count {self._name}", lambda: self._inner.count(where))
+    async def count(self, where: Mapping[str, Any], limit: int | None = None) -> int:
+        return await self._watcher.watch(f"count {self._name}", lambda: self._inner.count(where, limit))
 
     async def insert(self, document: Bson) -> None:
         await self._watcher.watch(f"insert {self._name}", lambda: self._inner.insert(document))

@@ -26,6 +26,7 @@ from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
+from agent.store.due import DueStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
@@ -189,6 +190,7 @@ async def a_stage(
         monotonic=clock.unix,
         new_id=lambda: ObjectId(f"{next(run_ids):024x}"),
         new_token=lambda: f"tick-{next(tokens)}",
+        below=lambda _: 0,
     )
     transport = InProcess(app)
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, watcher)))
@@ -199,6 +201,7 @@ async def a_stage(
         settings=our_settings,
         world=world,
         runs=RunStore(watched),
+        due=DueStore(watched),
         vendors=VendorStore(watched),
         allowances=AllowanceStore(watched),
         http=http,

@@ -9,12 +9,13 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from agent import runs
+from agent import rounds, runs
 from agent.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.models import Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext, StartJob, Wait
 from agent.planner.stub import decide
+from agent.rounds import tick_due
 from agent.services import Services
 from agent.tick import TickResult, tick
 from tests.agent.killing import Killed, Reaper
@@ -178,8 +179,8 @@ async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPat
             raise Broken
         return await tick(services, run_id)
 
-    monkeypatch.setattr(runs, "tick", picky)
-    done = await runs.tick_due(stage.services, 55)
+    monkeypatch.setattr(rounds, "tick", picky)
+    done = await tick_due(stage.services, 55)
 
     assert done.failed == [str(bad.id)]
     assert [run_id for run_id, _ in done.ticked] == [str(good.id)]
@@ -193,7 +194,7 @@ async def test_a_cancelled_run_with_open_money_is_due_when_it_says_so() -> None:
     await runs.cancel(stage.services, run.id)
     sent = len((await stage.journal())["payments"])
 
-    assert (await runs.tick_due(stage.services, 55)).ticked == []
+    assert (await tick_due(stage.services, 55)).ticked == []
     assert len((await stage.journal())["payments"]) == sent
 
 
@@ -224,10 +225,10 @@ async def test_the_last_words_of_a_run_are_told_by_the_next_round() -> None:
             reaper.kill_at(None, after=False)
         stage.clock.pass_(3_600)
 
-        await runs.tick_due(stage.services, 55)
+        await tick_due(stage.services, 55)
 
         run = await stage.services.runs.get(run.id)
         assert run.status == "completed"
         assert await last_words(stage, run) == (run.audit.seq, 1)
         assert (run.outbox.empty, run.ended_untold) == (True, False)
-        assert (await runs.tick_due(stage.services, 55)).ticked == []
+        assert (await tick_due(stage.services, 55)).ticked == []

@@ -15,6 +15,7 @@ from agent.errors import RunBusy, RunNotFound
 from agent.models import Lease, Run
 from agent.planner import Plan
 from agent.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.rounds import Done, tick_due
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.stage import START, Stage, a_stage
@@ -508,12 +509,12 @@ async def test_due_runs_are_ticked_together_and_not_twice() -> None:
     lease = Lease(owner="another", until=stage.clock.now + timedelta(seconds=10))
     await stage.services.runs.claim(due[0].id, lease, stage.clock.now)
 
-    done = await runs.tick_due(stage.services, 55)
+    done = await tick_due(stage.services, 55)
 
     assert sorted(str(run.id) for run in due[1:]) == sorted(run_id for run_id, _ in done.ticked)
     assert {"Job started"} == {message for _, message in done.ticked}
     assert done.failed == []
-    assert await runs.tick_due(stage.services, 55) == runs.DueTicks([], [])
+    assert await tick_due(stage.services, 55) == Done()
 
 
 async def test_no_round_is_begun_that_cannot_be_finished() -> None:
@@ -521,7 +522,7 @@ async def test_no_round_is_begun_that_cannot_be_finished() -> None:
     stage = await a_stage()
     await stage.start()
 
-    assert (await runs.tick_due(stage.services, 1)).ticked == []
+    assert (await tick_due(stage.services, 1)).ticked == []
 
 
 async def test_the_same_order_under_the_same_key_is_one_run() -> None:

@@ -17,6 +17,7 @@ from uvicorn.server import ServerState
 from agent.services import Services
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
+from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
@@ -172,6 +173,7 @@ async def _wired(
         monotonic=clock.unix,
         new_id=lambda: ObjectId(f"{next(ids):024x}"),
         new_token=lambda: f"tick-{next(tokens)}",
+        below=lambda _: 0,
     )
     settings = Settings(
         poll_seconds=3_600, stall_seconds=300, vendor_secrets={"GPU_VENDOR_SECRET": SecretStr(TOKEN)}
@@ -184,6 +186,7 @@ async def _wired(
         settings=settings,
         world=world,
         runs=runs,
+        due=DueStore(database),
         vendors=VendorStore(database),
         allowances=AllowanceStore(database),
         http=http,

@@ -45,6 +45,10 @@ class Choices:
             self.departures.append(self.count)
         return options[place]
 
+    def below(self, limit: int) -> int:
+        """A number below the limit; where there is but one, nothing is left to decide."""
+        return 0 if limit == 1 else self.pick(range(limit))
+
     def happens(self, chance: float) -> bool:
         """True with this chance; never where chance is silent."""
         return self.pick((False, True), (1 - chance, chance))

@@ -33,6 +33,9 @@ def copied(value: Any) -> Any:
     return value
 
 
+_COPY_SOME: Final = collection.Collection._copy_only_fields
+
+
 def from_store(value: Any) -> Any:
     """A copy with its times in UTC."""
     if isinstance(value, dict):
@@ -55,10 +58,8 @@ def to_store(value: Any) -> Any:
 
 
 def _whole(self: object, document: Any, fields: object, container: object) -> Any:
-    """What a read without a projection gives: `from_store` copies it next."""
-    if fields:
-        raise NotImplementedError("the embedded store asks for no projection")
-    return document
+    """What a read without a projection gives is not copied here: `from_store` copies it next."""
+    return _COPY_SOME(self, document, fields, container) if fields else document
 
 
 @contextmanager

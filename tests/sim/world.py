@@ -24,11 +24,13 @@ from bson import ObjectId
 from agent import runs
 from agent.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.models import Run
+from agent.rounds import tick_due
 from agent.runs import Order
 from agent.services import Services
 from agent.settings import MOCK_SECRET
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
+from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
@@ -202,7 +204,7 @@ class World:
     async def _round(self, services: Services, pause: float) -> float:
         """As the cron does it: whatever is due."""
         try:
-            await runs.tick_due(services, 55)
+            await tick_due(services, 55)
         except StoreUnavailable:
             self._met["rounds without a store"] += 1
         return pause * self._choices.pick((1.0, 0.1, 0.5))
@@ -279,8 +281,10 @@ class World:
                 monotonic=self._clock.seconds,
                 new_id=lambda: ObjectId(f"{next(self._ids):024x}"),
                 new_token=lambda: f"{process.name}/{next(tokens)}",
+                below=self._choices.below,
             ),
             runs=_CountingRuns(watched, self._met),
+            due=DueStore(watched),
             vendors=VendorStore(watched),
             allowances=AllowanceStore(watched),
             http=http,

@@ -13,6 +13,7 @@ from agent.audit import observe
 from agent.models import INDEXES, Closing, Lease, Outcome
 from agent.store import mongo
 from agent.store.allowances import AllowanceStore
+from agent.store.due import DueStore
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
@@ -57,7 +58,14 @@ async def everything(database: MongoDatabase) -> None:
         assert len(await listed) == 1
     await runs.observations(after, 10)
     await runs.page(10)
-    await runs.due(NOW, 10)
+    due = DueStore(database)
+    await due.page(NOW, 10, ["u2"])
+    await due.called(NOW)
+    await due.next_at(NOW)
+    await due.count(NOW, 10)
+    await due.stumbled(run.id, NOW, "unreadable")
+    await due.parked(10)
+    await due.count_parked(10)
     await runs.count("running")
     await vendors.add(VENDOR)
     await vendors.list()

@@ -128,7 +128,6 @@ async def test_a_cancel_request_survives_the_tick_under_way(store: RunStore) -> 
     after = await store.commit(run, run.model_copy(update={"phase": "planning"}))
 
     assert after.cancel_requested
-    assert [run.id] == [each.id for each in await store.due(NOW - timedelta(days=1), 10)]
 
 
 async def test_cancelling_what_has_ended_changes_nothing(store: RunStore) -> None:
@@ -234,18 +233,6 @@ async def test_runs_are_paged_newest_first_and_narrowed(store: RunStore) -> None
     assert sorted((run.created_at, run.id) for run in made) == [(run.created_at, run.id) for run in reversed(seen)]
     assert len(await store.page(10, user_id="u1")) == 3
     assert await store.page(10, user_id="u1", status="failed") == []
-
-
-async def test_due_runs_come_in_the_order_of_their_waiting(store: RunStore) -> None:
-    """Those that are not due or have ended do not come."""
-    second = await store.create(a_run(next_tick_at=NOW))
-    first = await store.create(a_run(next_tick_at=NOW - timedelta(seconds=5)))
-    await store.create(a_run(next_tick_at=LATER))
-    await store.create(a_run(next_tick_at=NOW, status="failed"))
-
-    assert [first.id, second.id] == [run.id for run in await store.due(NOW, 10)]
-    assert [first.id] == [run.id for run in await store.due(NOW, 1)]
-    assert await store.count("running") == 3
 
 
 async def test_making_the_indexes_can_be_repeated(store: RunStore) -> None:

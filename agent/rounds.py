@@ -1,0 +1,212 @@
+"""A round: runs that are due are ticked, many at a time, until none is due or the time is over.
+
+There is one pool of ticks and no batches, so a slow tick holds up nobody. Any number of rounds may go on at once, in
+any number of processes: the lease decides who ticks a run, each round begins at another place, and the others' runs
+are not among what is due any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from bson import ObjectId
+from pydantic import ValidationError
+
+from agent.deadline import Deadline
+from agent.errors import LeaseLost, RunBusy, RunNotFound, StoreUnavailable
+from agent.services import Services
+from agent.tick import LOOK_AGAIN, TickResult, tick
+from agent.turns import fair_page
+
+__all__ = ["CONCURRENT_TICKS", "Done", "Round", "tick_due"]
+
+CONCURRENT_TICKS: Final = 400
+"""Ticks that one process has under way at a time. Nearly all of a tick is waiting: for a planner, a vendor, the
+database."""
+
+PAGE: Final = 1_000
+"""Due runs that are looked up at a time."""
+
+LOOK_SECONDS: Final = 2.0
+"""What is due is looked up anew this often, also while there is work left: others may have become due, or done it."""
+
+NAMED: Final = 1_000
+"""Ticks, and failures, that a round names one by one; beyond that it counts."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Done:
+    """What a round did. `ticked` (run id and message) and `failed` (run ids) name the first 1,000 of each.
+
+    `ticks` and `failures` count all of them, `busy` the runs that somebody else was at, `cut_off` the ticks that were
+    under way when the time was over: their leases run out, then they are due again. `left`: there is more to do.
+    """
+
+    ticked: list[tuple[str, str]] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    ticks: int = 0
+    failures: int = 0
+    busy: int = 0
+    cut_off: int = 0
+    left: bool = False
+
+
+async def tick_due(services: Services, seconds: float) -> Done:
+    """Tick the due runs, the longest waiting first and each user's in turn, for `seconds` at the most.
+
+    Raises:
+        StoreUnavailable: the database is away.
+    """
+    return await Round(services, seconds).run()
+
+
+class Round:
+    """One round. A tick is begun only while its whole deadline fits in what is left of the time."""
+
+    def __init__(self, services: Services, seconds: float) -> None:
+        """The time runs from now. `seconds` may be infinite: then it ends when nothing is due, or with `leave`."""
+        self.done = Done()
+        self._services = services
+        self._deadline = Deadline(services.world.monotonic, seconds)
+        self._leaving = False
+        self._queue: deque[ObjectId] = deque()
+        self._under_way: dict[asyncio.Task[None], ObjectId] = {}
+        self._ended: list[asyncio.Task[None]] = []
+        self._stirred = asyncio.Event()
+        self._passed: dict[ObjectId, float] = {}
+        """Runs that were busy or failed, and when (monotonic) they are worth another try."""
+        self._seen: frozenset[str] = frozenset()
+        self._more = True
+        self._looked = float("-inf")
+        if seconds < services.settings.tick_deadline_seconds:
+            _log.warning(
+                "a round of %g s has no room for a tick of TICK_DEADLINE_SECONDS=%g: nothing is ticked",
+                seconds,
+                services.settings.tick_deadline_seconds,
+            )
+
+    def leave(self, seconds: float) -> None:
+        """Begin no more ticks, and be done in so many seconds: what is under way then is cut off."""
+        self._leaving = True
+        self._deadline = Deadline(self._services.world.monotonic, min(seconds, self._deadline.remaining()))
+
+    async def run(self) -> Done:
+        """Go on until nothing is due or the time is over; once per round.
+
+        Raises:
+            StoreUnavailable: the database is away. Ticks that were under way are finished, or cut off.
+        """
+        try:
+            while True:
+                if self._worth_a_look():
+                    await self._look()
+                while self._queue and self._may_begin():
+                    self._begin(self._queue.popleft())
+                if not self._under_way or self._deadline.remaining() <= 0:
+                    break
+                await self._wait()
+        finally:
+            await self._cut_off()
+        self.done.left = bool(self._queue) or self._more or self.done.cut_off > 0
+        return self.done
+
+    def _may_begin(self) -> bool:
+        in_time = self._deadline.remaining() >= self._services.settings.tick_deadline_seconds
+        return in_time and not self._leaving and len(self._under_way) < CONCURRENT_TICKS
+
+    def _worth_a_look(self) -> bool:
+        if not self._may_begin():
+            return False
+        if self._services.world.monotonic() - self._looked >= LOOK_SECONDS:
+            return True
+        return not self._queue and (self._more or not self._under_way)
+
+    async def _look(self) -> None:
+        """Replace the queue by what is due now and not under way here."""
+        world, due = self._services.world, self._services.due
+        self._looked, now = world.monotonic(), world.now()
+        page = await fair_page(due, now, PAGE, world.below, self._seen)
+        called = await due.called(now)
+        self._passed = {run_id: until for run_id, until in self._passed.items() if until > self._looked}
+        here = {*self._under_way.values(), *self._passed}
+        wanted = dict.fromkeys(each.run_id for each in (*called, *page.entries))
+        self._queue = deque(run_id for run_id in wanted if run_id not in here)
+        self._seen, self._more = page.seen, page.more and bool(self._queue)
+
+    def _begin(self, run_id: ObjectId) -> None:
+        task = asyncio.create_task(self._tick(run_id))
+        self._under_way[task] = run_id
+        task.add_done_callback(self._note_end)
+
+    def _note_end(self, task: asyncio.Task[None]) -> None:
+        self._ended.append(task)
+        self._stirred.set()
+
+    async def _wait(self) -> None:
+        """Until a tick is done, or it is time for something else."""
+        patience = min(LOOK_SECONDS, self._deadline.remaining())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._stirred.wait()
+        self._stirred.clear()
+        while self._ended:
+            task = self._ended.pop()
+            del self._under_way[task]
+            task.result()
+
+    async def _cut_off(self) -> None:
+        """End what is under way. Nothing is lost: what a tick has not committed, the next one does again."""
+        for task in self._under_way:
+            task.cancel()
+        ended = await asyncio.gather(*self._under_way, return_exceptions=True)
+        self.done.cut_off = sum(isinstance(each, asyncio.CancelledError) for each in ended)
+        self._under_way.clear()
+
+    async def _tick(self, run_id: ObjectId) -> None:
+        try:
+            result = await tick(self._services, run_id)
+        except (RunBusy, LeaseLost):
+            self.done.busy += 1
+            self._pass_over(run_id)
+        except RunNotFound:
+            self._pass_over(run_id)
+        except Exception as exc:  # one bad run must not stop the others
+            _log.exception("tick of run %s failed", run_id)
+            await self._failed(run_id, _code(exc))
+        else:
+            if result.run.ended_untold and result.run.status != "running":
+                await self._failed(run_id, "untold")
+            else:
+                self._ticked(result)
+
+    def _ticked(self, result: TickResult) -> None:
+        self.done.ticks += 1
+        if len(self.done.ticked) < NAMED:
+            self.done.ticked.append((str(result.run.id), result.message))
+
+    async def _failed(self, run_id: ObjectId, code: str) -> None:
+        """Count it, here and on the run; where the database is away, that cannot be laid at the run's door."""
+        self.done.failures += 1
+        if len(self.done.failed) < NAMED:
+            self.done.failed.append(str(run_id))
+        self._pass_over(run_id)
+        try:
+            await self._services.due.stumbled(run_id, self._services.world.now(), code)
+        except Exception as exc:
+            _log.warning("that the tick of run %s failed could not be noted (%s)", run_id, type(exc).__name__)
+
+    def _pass_over(self, run_id: ObjectId) -> None:
+        self._passed[run_id] = self._services.world.monotonic() + LOOK_AGAIN
+
+
+def _code(exc: Exception) -> str:
+    if isinstance(exc, ValidationError):
+        return "unreadable"
+    return "store_unavailable" if isinstance(exc, StoreUnavailable) else "internal_error"
