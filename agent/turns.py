@@ -65,9 +65,11 @@ async def fair_page(
             break
     if not found and seen:
         return await fair_page(queue, now, size, below)
-    unfinished = full and len(met) <= USERS
-    more = full or len(found) >= size or bool(seen)
-    return Page(in_turn(found.values(), below)[:size], more, frozenset(met) if unfinished else frozenset())
+    dealt = in_turn(found.values(), below)
+    entries = dealt[:size]
+    had = seen | {each.user_id for each in entries}
+    unfinished = (full or len(had) < len(met)) and len(had) <= USERS
+    return Page(entries, full or len(dealt) > size or bool(seen), had if unfinished else frozenset())
 
 
 def in_turn(found: Iterable[Due], below: Callable[[int], int]) -> list[Due]:

@@ -106,11 +106,12 @@ class DueStore:
         status, last = found[0].get("status"), found[0].get("stumble")
         counted = last.get("times") if isinstance(last, dict) else None
         times = counted + 1 if isinstance(counted, int) else 1
+        as_read = {"stumble.times": counted} if isinstance(last, dict) else {"stumble": last}
         stumble = Stumble(times=times, code=code, message=_REASONS[code], at=now, until=now + pause(times))
         change: Bson = {"stumble": stumble.to_document()}
         if status == "running":
             change["nextTickAt"] = stumble.until
-        await self._runs.update({"_id": run_id, "status": status, "stumble.times": counted}, {"$set": change})
+        await self._runs.update({"_id": run_id, "status": status, **as_read}, {"$set": change})
 
     async def parked(self, limit: int, user_id: str | None = None) -> list[ParkedRun]:
         """Parked runs, those that failed most often first; only this user's where one is named."""

@@ -25,8 +25,8 @@ from agent.services import Services
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
-from agent.store.embedded import EmbeddedDatabase
 from agent.store.due import DueStore
+from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
