@@ -172,8 +172,8 @@ class JobParams(Document):
 class Job(Document):
     """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce.
 
-    `trouble` is why the vendor could not be asked how the job does, the last time it could not; `news_at` when it has
-    something to tell, by its own word: the job's end, or log lines that one tick had no room for.
+    `trouble` is why the vendor could not be asked how the job does, the last time it could not; `news_at` when it
+    has something to tell, by its own word: the job's end, or log lines that one tick had no room for.
     """
 
     id: ObjectId = Field(alias="_id")
@@ -251,8 +251,8 @@ class Closing(Document):
 
 
 class Stumble(Document):
-    """Ticks in a row that could not even be made: how often, why (ours, never an exception's words), the last time,
-    and when the run is tried again. Written from outside of a tick; the next tick that is made clears it."""
+    """Ticks in a row that could not even be made: how often, why (our words, never an exception's), the last time,
+    and when the run is tried again. Written from outside of a tick; the next one that is made clears it."""
 
     times: int
     code: str

@@ -1,8 +1,8 @@
 """A round: runs that are due are ticked, many at a time, until none is due or the time is over.
 
-There is one pool of ticks and no batches, so a slow tick holds up nobody. Any number of rounds may go on at once, in
-any number of processes: the lease decides who ticks a run, each round begins at another place, and the others' runs
-are not among what is due any more.
+There is one pool of ticks and no batches, so a slow tick holds up nobody. Any number of rounds may go on at once,
+in any number of processes: the lease decides who ticks a run, each round begins at another place, and what others
+are at is not due any more.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from agent.deadline import Deadline
 from agent.errors import LeaseLost, RunBusy, RunNotFound, StoreUnavailable
 from agent.services import Services
+from agent.store.due import Due
 from agent.tick import LOOK_AGAIN, TickResult, tick
 from agent.turns import fair_page
 
@@ -33,7 +34,7 @@ PAGE: Final = 1_000
 """Due runs that are looked up at a time."""
 
 LOOK_SECONDS: Final = 2.0
-"""What is due is looked up anew this often, also while there is work left: others may have become due, or done it."""
+"""What is due is looked up anew this often, also while there is work left: other runs may have become due."""
 
 NAMED: Final = 1_000
 """Ticks, and failures, that a round names one by one; beyond that it counts."""
@@ -45,8 +46,8 @@ _log = logging.getLogger(__name__)
 class Done:
     """What a round did. `ticked` (run id and message) and `failed` (run ids) name the first 1,000 of each.
 
-    `ticks` and `failures` count all of them, `busy` the runs that somebody else was at, `cut_off` the ticks that were
-    under way when the time was over: their leases run out, then they are due again. `left`: there is more to do.
+    `ticks` and `failures` count all of them, `busy` the runs that somebody else was at, `cut_off` the ticks that
+    were under way when the time was over: their leases run out, then they are due again. `left`: there is more.
     """
 
     ticked: list[tuple[str, str]] = field(default_factory=list)
@@ -76,7 +77,7 @@ class Round:
         self._services = services
         self._deadline = Deadline(services.world.monotonic, seconds)
         self._leaving = False
-        self._queue: deque[ObjectId] = deque()
+        self._queue: deque[Due] = deque()
         self._under_way: dict[asyncio.Task[None], ObjectId] = {}
         self._ended: list[asyncio.Task[None]] = []
         self._stirred = asyncio.Event()
@@ -84,6 +85,8 @@ class Round:
         """Runs that were busy or failed, and when (monotonic) they are worth another try."""
         self._seen: frozenset[str] = frozenset()
         self._more = True
+        self._stale = False
+        """Others have been where this round is now: what it has in its queue may be done."""
         self._looked = float("-inf")
         if seconds < services.settings.tick_deadline_seconds:
             _log.warning(
@@ -124,25 +127,26 @@ class Round:
     def _worth_a_look(self) -> bool:
         if not self._may_begin():
             return False
-        if self._services.world.monotonic() - self._looked >= LOOK_SECONDS:
+        if self._stale or self._services.world.monotonic() - self._looked >= LOOK_SECONDS:
             return True
         return not self._queue and (self._more or not self._under_way)
 
     async def _look(self) -> None:
         """Replace the queue by what is due now and not under way here."""
         world, due = self._services.world, self._services.due
-        self._looked, now = world.monotonic(), world.now()
+        self._looked, self._stale, now = world.monotonic(), False, world.now()
         page = await fair_page(due, now, PAGE, world.below, self._seen)
         called = await due.called(now)
         self._passed = {run_id: until for run_id, until in self._passed.items() if until > self._looked}
         here = {*self._under_way.values(), *self._passed}
-        wanted = dict.fromkeys(each.run_id for each in (*called, *page.entries))
-        self._queue = deque(run_id for run_id in wanted if run_id not in here)
+        wanted = {each.run_id: each for each in called}
+        wanted |= {each.run_id: each for each in page.entries if each.run_id not in wanted}
+        self._queue = deque(each for run_id, each in wanted.items() if run_id not in here)
         self._seen, self._more = page.seen, page.more and bool(self._queue)
 
-    def _begin(self, run_id: ObjectId) -> None:
-        task = asyncio.create_task(self._tick(run_id))
-        self._under_way[task] = run_id
+    def _begin(self, due: Due) -> None:
+        task = asyncio.create_task(self._tick(due.run_id, if_due=due.at is not None))
+        self._under_way[task] = due.run_id
         task.add_done_callback(self._note_end)
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
@@ -169,12 +173,13 @@ class Round:
         self.done.cut_off = sum(isinstance(each, asyncio.CancelledError) for each in ended)
         self._under_way.clear()
 
-    async def _tick(self, run_id: ObjectId) -> None:
+    async def _tick(self, run_id: ObjectId, *, if_due: bool) -> None:
         try:
-            result = await tick(self._services, run_id)
+            result = await tick(self._services, run_id, if_due=if_due)
         except (RunBusy, LeaseLost):
             self.done.busy += 1
             self._pass_over(run_id)
+            self._stale = True
         except RunNotFound:
             self._pass_over(run_id)
         except Exception as exc:  # one bad run must not stop the others

@@ -53,16 +53,16 @@ class TickResult:
     run: Run
 
 
-async def tick(services: Services, run_id: ObjectId) -> TickResult:
-    """Advance the run by one step.
+async def tick(services: Services, run_id: ObjectId, *, if_due: bool = False) -> TickResult:
+    """Advance the run by one step. `if_due`: unless another tick has done it since the caller saw that it was due.
 
     Raises:
         RunNotFound: there is no such run.
-        RunBusy: another tick is at it.
+        RunBusy: another tick is at it, or has been.
         LeaseLost: this tick was too slow and another one has taken over; nothing is lost.
         StoreUnavailable: the database is away; the lease runs out and the next tick goes on.
     """
-    run = await _claim(services, run_id)
+    run = await _claim(services, run_id, if_due=if_due)
     if run.status != "running":
         run = await _tell_all(services, run)
         return TickResult(f"Run is {run.status}; there is nothing left to do", None, run)
@@ -81,12 +81,12 @@ async def tick(services: Services, run_id: ObjectId) -> TickResult:
     return TickResult(step.message, step.action, await _tell_all(services, after))
 
 
-async def _claim(services: Services, run_id: ObjectId) -> Run:
+async def _claim(services: Services, run_id: ObjectId, *, if_due: bool) -> Run:
     """The run under a new lease, or as it ended."""
     now = services.world.now()
     lasts = timedelta(seconds=services.settings.tick_deadline_seconds + LEASE_GRACE)
     lease = Lease(owner=services.world.new_token(), until=now + lasts)
-    claimed = await services.runs.claim(run_id, lease, now)
+    claimed = await services.runs.claim(run_id, lease, now, if_due=if_due)
     if claimed is not None:
         return claimed
     run = await services.runs.get(run_id)
@@ -106,7 +106,7 @@ async def _tell(services: Services, run: Run) -> None:
 
 
 async def _tell_all(services: Services, run: Run) -> Run:
-    """Tell, and empty the outbox; the run as it is then. The tick is done by now: what fails is left to the next."""
+    """Tell, and empty the outbox; the run as it is then. The tick is done: what fails here is left to the next."""
     if run.outbox.empty and not run.ended_untold:
         return run
     try:

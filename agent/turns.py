@@ -1,7 +1,7 @@
 """Whose turn it is: a page of due runs that holds something of every user who has any, however many another has.
 
-The database gives runs by how long they wait. Where one user's fill the page, it is asked again without those users,
-and the page is dealt out in turns: each user's first run, each user's second, and so on.
+The database gives runs by how long they wait. Where they fill the page, it is asked again without their users; and
+the page is dealt out in turns: each user's first run, each user's second, and so on.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ async def fair_page(
 def in_turn(found: Iterable[Due], below: Callable[[int], int]) -> list[Due]:
     """Each user's first run, then each user's second, and so on; a user's own by how long they wait.
 
-    Many who deal out the same page at once begin at different places of it: `below` picks where a user's runs begin,
-    and with whom each turn begins.
+    Many who deal out the same page at once begin at different places of it: `below` picks where a user's runs
+    begin, and with whom each turn begins.
     """
     hands: dict[str, deque[Due]] = {}
     for each in sorted(found, key=_waiting):

@@ -51,8 +51,10 @@ async def health(context: ContextOf) -> HealthAnswer:
     },
 )
 async def metrics(context: ContextOf) -> Response:
-    """Runs by status, how many are due and how many are parked, in Prometheus' text format. Counted in the database, so the same
-    from every process."""
+    """Runs by status, how many are parked and how many are due, in Prometheus' text format.
+
+    Counted in the database, so the same from every process.
+    """
     statuses = sorted({"running", *RUN.values()})
     lines = ["# HELP purser_runs Runs by status.", "# TYPE purser_runs gauge"]
     lines += [f'purser_runs{{status="{status}"}} {await context.runs.count(status)}' for status in statuses]

@@ -1,7 +1,7 @@
 """Which runs are due, and what becomes of those whose ticks cannot even be made.
 
-A claim takes its run out of this queue until the lease is over (`RunStore.claim` moves `nextTickAt` there), so a page
-holds what nobody is at. It is read from the index alone: no run document is opened for it.
+A claim takes its run out of this queue until the lease is over (`RunStore.claim` moves `nextTickAt` there), so a
+page holds what nobody is at. It is read from the index alone: no run document is opened for it.
 """
 
 from __future__ import annotations

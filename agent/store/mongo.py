@@ -24,7 +24,7 @@ __all__ = ["MongoDatabase"]
 
 _OPTIONS: Final[dict[str, Any]] = {
     "tz_aware": True,
-    "maxPoolSize": 32,  # per process, and there may be many; opened as needed: a round has hundreds of ticks under way
+    "maxPoolSize": 32,  # per process, and there may be many; opened as needed: a round ticks hundreds at a time
     "maxIdleTimeMS": 60_000,
     "connectTimeoutMS": 4_000,
     "appname": "purser",

@@ -65,14 +65,15 @@ class RunStore:
             raise RunNotFound(run_id)
         return Run.model_validate(found)
 
-    async def claim(self, run_id: ObjectId, lease: Lease, now: datetime) -> Run | None:
-        """Take the lease of a running run if it is free or over. None: it is not to be had.
+    async def claim(self, run_id: ObjectId, lease: Lease, now: datetime, *, if_due: bool = False) -> Run | None:
+        """Take the lease of a running run if it is free or over, and with `if_due` only if its tick is due still.
 
+        None: it is not to be had.
         It is not due again before the lease is over, so nobody else finds it among what is due.
         """
         free: list[Bson] = [{"lease": None}, {"lease.until": {"$lte": now}}]
         found = await self._of("runs").update(
-            {"_id": run_id, "status": "running", "$or": free},
+            {"_id": run_id, "status": "running", "$or": free} | ({"nextTickAt": {"$lte": now}} if if_due else {}),
             {"$set": {"lease": lease.to_document(), "nextTickAt": lease.until}, "$inc": {"tick": 1, "rev": 1}},
         )
         return None if found is None else Run.model_validate(found)

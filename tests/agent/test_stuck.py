@@ -174,10 +174,10 @@ async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPat
     stage = await a_stage(settings={"tick_deadline_seconds": 10})
     bad, good = await stage.start(), await stage.start()
 
-    async def picky(services: Services, run_id: ObjectId) -> TickResult:
+    async def picky(services: Services, run_id: ObjectId, *, if_due: bool) -> TickResult:
         if run_id == bad.id:
             raise Broken
-        return await tick(services, run_id)
+        return await tick(services, run_id, if_due=if_due)
 
     monkeypatch.setattr(rounds, "tick", picky)
     done = await tick_due(stage.services, 55)

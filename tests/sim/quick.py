@@ -33,7 +33,7 @@ def copied(value: Any) -> Any:
     return value
 
 
-_COPY_SOME: Final = collection.Collection._copy_only_fields
+_COPY_SOME: Final[Any] = collection.Collection._copy_only_fields
 
 
 def from_store(value: Any) -> Any:
