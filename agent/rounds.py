@@ -104,12 +104,17 @@ class Round:
         """Go on until nothing is due or the time is over; once per round.
 
         Raises:
-            StoreUnavailable: the database is away. Ticks that were under way are finished, or cut off.
+            StoreUnavailable: what is due cannot be looked up. The ticks that were under way have had their time.
         """
+        trouble: StoreUnavailable | None = None
         try:
             while True:
                 if self._worth_a_look():
-                    await self._look()
+                    try:
+                        await self._look()
+                    except StoreUnavailable as exc:  # who is under way may not need it any more
+                        trouble = exc
+                        self.leave(self._services.settings.tick_deadline_seconds)
                 while self._queue and self._may_begin():
                     self._begin(self._queue.popleft())
                 if not self._under_way or self._deadline.remaining() <= 0:
@@ -117,6 +122,8 @@ class Round:
                 await self._wait()
         finally:
             await self._cut_off()
+        if trouble is not None:
+            raise trouble
         self.done.left = bool(self._queue) or self._more or self.done.cut_off > 0
         return self.done
 

@@ -145,9 +145,15 @@ def runs(
     status: Annotated[str | None, typer.Option(help="running, completed, failed or cancelled")] = None,
     limit: Annotated[int, typer.Option(min=1, max=100)] = 20,
     cursor: Annotated[str | None, typer.Option(help="where the page before ended")] = None,
+    parked: Annotated[bool, typer.Option("--parked", help="those whose ticks keep failing, and why")] = False,
     json: JsonFlag = False,
 ) -> None:
-    """List runs, newest first."""
+    """List runs, newest first; with --parked those whose ticks keep failing."""
+    if parked and (status or cursor):
+        raise typer.BadParameter("--parked goes with --user and --limit only")
+    if parked:
+        _parked(user, limit, json)
+        return
     with session(json) as here:
         reply = here.client.runs(user, status, limit, cursor)
         if json:
@@ -158,6 +164,17 @@ def runs(
         say(runs_table(reply.value))
 
 
+def _parked(user: str | None, limit: int, json: bool) -> None:
+    with session(json) as here:
+        reply = here.client.parked(user, limit)
+        if json:
+            print(reply.text)
+            return
+        from scripts.view import parked_table
+
+        say(parked_table(reply.value))
+
+
 def _end_as(status: str) -> None:
     """Exit 1 where the run has failed or was cancelled."""
     if status in ("failed", "cancelled"):
@@ -165,7 +182,7 @@ def _end_as(status: str) -> None:
 
 
 app.command(epilog=cli_pay.EPILOG)(cli_pay.pay)
-for local in (cli_local.init, cli_local.demo, cli_local.dev):
+for local in (cli_local.init, cli_local.demo, cli_local.dev, cli_local.worker):
     app.command()(local)
 
 

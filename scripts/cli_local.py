@@ -1,4 +1,4 @@
-"""Commands that do more than talk to a server: `init`, `demo`, `dev`."""
+"""Commands that do more than talk to a server: `init`, `demo`, `dev`, `worker`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from scripts.options import JsonFlag
 from scripts.session import failing, say, settings_now
 
-__all__ = ["demo", "dev", "init"]
+__all__ = ["demo", "dev", "init", "worker"]
 
 
 def init(json: JsonFlag = False) -> None:
@@ -77,3 +77,20 @@ def dev(
                 say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
 
         run_dev(settings, port, vendor_port, up, log=not json)
+
+
+def worker(
+    grace: Annotated[
+        float, typer.Option(min=0, max=3600, help="seconds that ticks under way are given when it is stopped")
+    ] = 30,
+    json: JsonFlag = False,
+) -> None:
+    """Tick what is due, in a loop, on MONGODB_URI. Ends with SIGTERM or Ctrl-C: at once with the second one."""
+    with failing(json):
+        from scripts.worker import run_worker
+
+        def note(said: str) -> None:
+            print(jsons.dumps({"worker": said}) if json else said, flush=True)
+
+        done = run_worker(settings_now(), grace, note)
+        note(f"stopped after {done.ticks} ticks; {done.failures} could not be made, {done.cut_off} were cut off")

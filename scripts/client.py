@@ -27,6 +27,7 @@ from agent.errors import ConfigurationError
 from scripts.shapes import (
     Chain,
     Health,
+    Parked,
     Problem,
     Records,
     Resealed,
@@ -186,6 +187,11 @@ class Client:
         """A page of runs, newest first."""
         asked = {"userId": user_id, "status": status, "limit": limit, "cursor": cursor}
         return self._read(Runs, self._ask("GET", "/api/runs", params=_given(asked)))
+
+    def parked(self, user_id: str | None, limit: int) -> Reply[Parked]:
+        """Runs whose ticks keep failing, those that failed most often first."""
+        asked = _given({"userId": user_id, "limit": limit})
+        return self._read(Parked, self._ask("GET", "/api/parked-runs", params=asked))
 
     def snapshot(self, run_id: str) -> Reply[Records]:
         """The run with the jobs and payments that were its own at one moment.

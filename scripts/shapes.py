@@ -25,6 +25,8 @@ __all__ = [
     "Journal",
     "Observation",
     "Page",
+    "Parked",
+    "ParkedRun",
     "Payment",
     "Plain",
     "PlainRun",
@@ -37,6 +39,7 @@ __all__ = [
     "Runs",
     "Settlement",
     "Status",
+    "Stumble",
     "Ticked",
     "Unopened",
     "Vendor",
@@ -144,6 +147,29 @@ class Run(_Shape):
     audit: AuditHead
     created_at: datetime
     completed_at: datetime | None
+
+
+class Stumble(Reason):
+    """Ticks in a row that could not be made: how many, the last time, and when the run is tried again."""
+
+    times: int
+    at: datetime
+    until: datetime
+
+
+class ParkedRun(_Shape):
+    """A run whose ticks keep failing."""
+
+    id: str = Field(alias="_id")
+    user_id: str
+    status: str
+    stumble: Stumble
+
+
+class Parked(_Shape):
+    """Parked runs."""
+
+    runs: tuple[ParkedRun, ...]
 
 
 class JobParams(_Shape):

@@ -15,7 +15,7 @@ from scripts.books import Books
 from scripts.client import Refused
 from scripts.entries import trail_line
 from scripts.epochs import Epoch
-from scripts.shapes import Job, Observation, Run, Runs, Status, Ticked, Vendors
+from scripts.shapes import Job, Observation, Parked, Run, Runs, Status, Ticked, Vendors
 from scripts.text import plain, said, usd
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ __all__ = [
     "ENDED",
     "Bar",
     "books",
+    "parked_table",
     "problem",
     "run_line",
     "runs_table",
@@ -175,6 +176,18 @@ def runs_table(page: Runs) -> RenderableType:
         table.add_row(run.id, started, _status(run.status), left, total, said(run.user_id), _short(run.goal))
     more = [] if page.next_cursor is None else [said(f"more: purser runs --cursor {page.next_cursor}", "dim")]
     return Group(table, *more)
+
+
+def parked_table(found: Parked) -> RenderableType:
+    """Runs whose ticks keep failing."""
+    if not found.runs:
+        return Text("no runs are parked")
+    table = _table("RUN", "USER", "STATUS", "FAILED", "NEXT TRY", "WHY")
+    for run in found.runs:
+        again = run.stumble.until.strftime("%Y-%m-%d %H:%M:%S")
+        why = said(f"{run.stumble.code}: {run.stumble.message}")
+        table.add_row(said(run.id), said(run.user_id), _status(run.status), str(run.stumble.times), again, why)
+    return table
 
 
 def vendors_table(registry: Vendors) -> RenderableType:

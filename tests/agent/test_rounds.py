@@ -193,6 +193,29 @@ async def test_a_round_without_a_database_says_so(monkeypatch: pytest.MonkeyPatc
         await tick_due(stage.services, 55)
 
 
+async def test_ticks_under_way_are_finished_though_others_cannot_be_looked_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The database may be back by the time they need it."""
+
+    async def away(*_: object) -> list[Due]:
+        raise StoreUnavailable("away")
+
+    async def slow(_: str) -> None:
+        monkeypatch.setattr("agent.store.due.DueStore.page", away)
+        stage.clock.pass_(3)
+        for _turn in range(100):
+            await asyncio.sleep(0)
+
+    stage = await a_stage(planner=Lazy(slow), settings=TICK_SECONDS)
+    (run,) = await started(stage, "u1")
+
+    with pytest.raises(StoreUnavailable):
+        await tick_due(stage.services, 55)
+
+    assert (await stage.stored(run)).idle_waits == 1
+
+
 async def test_an_answer_names_no_more_than_it_can_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest is counted."""
     monkeypatch.setattr(rounds, "NAMED", 3)
