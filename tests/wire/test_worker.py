@@ -86,7 +86,7 @@ async def a_run(database: MongoDatabase, vendors: ServerProcess) -> Run:
 async def until(database: MongoDatabase, run: Run, holds: Callable[[Run], bool]) -> Run:
     """The run, once that holds."""
     async with asyncio.timeout(SECONDS):
-        while not holds(found := await RunStore(database).get(run.id)):  # noqa: ASYNC110  (processes change it)
+        while not holds(found := await RunStore(database).get(run.id)):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     return found
 
