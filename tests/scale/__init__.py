@@ -1,1 +1,1 @@
-"""What many runs cost: commands and bytes per tick, ticks per second, the queue of a million runs. docs/scale.md."""
+"""What many runs cost: commands and bytes per tick, ticks per second, the queue of a million (docs/scale.md)."""

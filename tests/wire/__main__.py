@@ -15,7 +15,7 @@ from scripts.servers import ROOT
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, find_server
 
-TESTS = ("-n", "2", "--dist", "loadfile", "tests/wire", "tests/agent/store", "tests/e2e")
+TESTS = ("-n", "2", "--dist", "loadfile", "tests/wire", "tests/scale", "tests/agent/store", "tests/e2e")
 
 
 def main() -> int:

@@ -112,7 +112,7 @@ def journal(vendors: ServerProcess) -> dict[str, list[dict[str, object]]]:
 async def test_a_purchase_that_a_worker_was_stopped_in_is_neither_lost_nor_paid_twice(
     database: tuple[MongoDatabase, dict[str, str]], tmp_path: Path
 ) -> None:
-    """With next to no grace it is cut off once the payment is signed; another worker takes it up after its lease."""
+    """With next to no grace it is cut off once the payment is signed; another worker goes on after the lease."""
     store, settings = database
     with vendor_server(tmp_path, {"EPOCH_SECONDS": "0.2", "FAULTS": f"slow={SLOW}"}) as vendors:
         run = await a_run(store, vendors)

@@ -8,7 +8,8 @@ import java.util.Set;
 import org.h2.mvstore.MVStore;
 
 /**
- * A MongoDB-compatible server for tests: mongo-java-server on one H2 file. Arguments: address, port, file.
+ * A MongoDB-compatible server for tests: mongo-java-server on one H2 file. Arguments: address, port, file; without a
+ * file the data is in memory alone.
  *
  * <p>Two promises of MongoDB that mongo-java-server does not keep are added here. One command runs at a time and its
  * answer is copied before the next one starts: the library changes stored documents in place, and would encode an
@@ -47,8 +48,11 @@ public final class WireServer extends H2Backend {
     }
 
     public static void main(String[] arguments) {
-        MVStore file = new MVStore.Builder().fileName(arguments[2]).autoCommitDisabled().open();
-        MongoServer server = new MongoServer(new WireServer(file));
+        MVStore.Builder store = new MVStore.Builder().autoCommitDisabled();
+        if (arguments.length > 2) {
+            store.fileName(arguments[2]);
+        }
+        MongoServer server = new MongoServer(new WireServer(store.open()));
         Runtime.getRuntime().addShutdownHook(new Thread(server::shutdownNow));
         server.bind(arguments[0], Integer.parseInt(arguments[1]));
     }

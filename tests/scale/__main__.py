@@ -1,0 +1,97 @@
+"""`python -m tests.scale`: the figures of docs/scale.md, on a MongoDB server of its own. `--quick`: does it work?
+
+MONGODB_TEST_URI names another server. The queue of a million runs takes some minutes and 9 GB of memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Final
+
+from tests.scale.queue import Crowd, ask
+from tests.scale.throughput import ticks_per_second
+from tests.scale.ticks import cost_of_a_run
+from tests.wire.given import HOW_TO_GET_ONE
+from tests.wire.servers import DatabaseServer, ServerCommand, find_server
+
+MEMORY: Final = "-Xmx9g"
+THINK: Final = 1.0
+
+
+def main() -> int:
+    """Exit code: 0 where all of it could be measured."""
+    asked = argparse.ArgumentParser(prog="python -m tests.scale", description=__doc__)
+    asked.add_argument("--runs", type=int, default=1_000_000, help="runs in the queue (default: a million)")
+    asked.add_argument("--quick", action="store_true", help="few of everything")
+    options = asked.parse_args()
+    runs, ticked = (2_000, 50) if options.quick else (options.runs, 1_000)
+    with ExitStack() as stack:
+        uri = os.environ.get("MONGODB_TEST_URI") or _served(stack)
+        if uri is None:
+            _say(f"no MongoDB server: {HOW_TO_GET_ONE}")
+            return 1
+        _ticks(uri)
+        _throughput(uri, ticked)
+        _queue(uri, Crowd(runs, runs // 10, min(999, runs // 100)))
+    return 0
+
+
+def _served(stack: ExitStack) -> str | None:
+    command = find_server()
+    if command is None:
+        return None
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    return stack.enter_context(DatabaseServer(_roomy(command), directory)).uri
+
+
+def _roomy(command: ServerCommand) -> ServerCommand:
+    """mongo-java-server with its data in memory: from its file it reads a million runs for minutes."""
+    if command.name == "mongod":
+        return command
+
+    def line(port: int, directory: Path) -> list[str]:
+        words = command.line(port, directory)
+        return [MEMORY if word.startswith("-Xmx") else word for word in words[:-1]]
+
+    return ServerCommand(command.name, line)
+
+
+def _ticks(uri: str) -> None:
+    cost = asyncio.run(cost_of_a_run(uri))
+    _say("one run that loses its first vendor:")
+    for name, traffic in cost.traffic.items():
+        wire = f"{traffic.sent:6} B sent, {traffic.received:6} B received"
+        _say(f"  {name:48} {traffic.total:3} commands, {traffic.writes:2} writes, {wire}")
+    for name, (number, size) in cost.stored.items():
+        _say(f"  stored in {name:38} {number:3} documents, {size:6} B")
+
+
+def _throughput(uri: str, runs: int) -> None:
+    speed = asyncio.run(ticks_per_second(uri, runs, THINK))
+    what = f"{runs} runs whose planner takes {THINK:g} s"
+    _say(f"{what}: {speed.per_second:.0f} ticks per second, {speed.cpu_ms:.1f} ms of this process per tick")
+
+
+def _queue(uri: str, crowd: Crowd) -> None:
+    filled, answers = asyncio.run(ask(uri, crowd))
+    _say(
+        f"{crowd.runs} running runs, {crowd.hog} due of one user, {crowd.others} of others; filled in {filled:.0f} s"
+    )
+    for each in answers:
+        keys = "by _id" if each.keys is None else f"{each.keys} keys"
+        _say(f"  {each.question:34} {each.found:5} found, {each.seconds * 1_000:9.1f} ms, index: {keys}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
