@@ -7,10 +7,12 @@ changes nothing then.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Final
 
 from bson import ObjectId
+from pydantic import ValidationError
 
 from agent import ledger
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound
@@ -18,6 +20,8 @@ from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId
 
 __all__ = ["RunStore"]
+
+_log = logging.getLogger(__name__)
 
 _NOT_OURS: Final = ("_id", "createdAt", "cancelRequested")
 """Fields of a run that a tick never writes: the first two never change, the last is set from outside."""
@@ -164,7 +168,20 @@ class RunStore:
         status: str | None = None,
         older_than: tuple[datetime, ObjectId] | None = None,
     ) -> list[Run]:
-        """Runs, newest first."""
+        """Runs, newest first. One whose document cannot be read does not hide the others: it is left out."""
+        found: list[Run] = []
+        while len(found) < limit:
+            wanted = limit - len(found)
+            batch = await self._batch(wanted, user_id, status, older_than)
+            found += [run for run in map(_readable, batch) if run is not None]
+            if len(batch) < wanted:
+                break
+            older_than = batch[-1]["createdAt"], batch[-1]["_id"]
+        return found
+
+    async def _batch(
+        self, limit: int, user_id: str | None, status: str | None, older_than: tuple[datetime, ObjectId] | None
+    ) -> list[Bson]:
         where: Bson = {}
         if user_id is not None:
             where["userId"] = user_id
@@ -173,8 +190,7 @@ class RunStore:
         if older_than is not None:
             moment, run_id = older_than
             where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
-        found = await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit)
-        return [Run.model_validate(each) for each in found]
+        return await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit)
 
     async def count(self, status: str) -> int:
         """How many runs have that status."""
@@ -195,6 +211,14 @@ class RunStore:
 def _observation_id(run_id: ObjectId, seq: int) -> str:
     # It makes a second copy impossible, and sorts as the trail does.
     return f"{run_id}:{seq:010d}"
+
+
+def _readable(found: Bson) -> Run | None:
+    try:
+        return Run.model_validate(found)
+    except ValidationError:
+        _log.warning("run %s is not listed: its document cannot be read", found["_id"])
+        return None
 
 
 def _observation_document(entry: Observation) -> Bson:

@@ -70,6 +70,7 @@ def test_the_routes_are_those_of_the_design() -> None:
         "GET /api/agent-status",
         "GET /api/cron-tick",
         "GET /api/health",
+        "GET /api/parked-runs",
         "GET /api/runs",
         "GET /api/vendors",
         "GET /metrics",

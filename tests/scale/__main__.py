@@ -80,9 +80,8 @@ def _throughput(uri: str, runs: int) -> None:
 
 def _queue(uri: str, crowd: Crowd) -> None:
     filled, answers = asyncio.run(ask(uri, crowd))
-    _say(
-        f"{crowd.runs} running runs, {crowd.hog} due of one user, {crowd.others} of others; filled in {filled:.0f} s"
-    )
+    due = f"{crowd.hog} due of one user, {crowd.others} of others"
+    _say(f"{crowd.runs} running runs, {due}; filled in {filled:.0f} s")
     for each in answers:
         keys = "by _id" if each.keys is None else f"{each.keys} keys"
         _say(f"  {each.question:34} {each.found:5} found, {each.seconds * 1_000:9.1f} ms, index: {keys}")

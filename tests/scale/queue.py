@@ -37,8 +37,8 @@ LATER: Final = NOW + timedelta(hours=1)
 
 @dataclass(frozen=True)
 class Crowd:
-    """`runs` running runs: `hog` due ones of one user, who have waited longest, then one due run of each of `others`;
-    the rest is not due yet."""
+    """`runs` running runs: `hog` due ones of one user, who have waited longest, then one due run of each of
+    `others`; the rest is not due yet."""
 
     runs: int
     hog: int

@@ -15,7 +15,7 @@ from agent.store.embedded import EmbeddedDatabase
 from scripts.exits import MEANINGS, Exit
 from scripts.servers import ROOT
 from tests.scripts.conftest import Purser
-from tests.scripts.samples import HOSTILE, RUN_ID, observation_json, run_json, status_json
+from tests.scripts.samples import AT, HOSTILE, RUN_ID, observation_json, run_json, status_json
 from tests.scripts.standin import Answer, standing_in
 
 UNKNOWN = "0" * 24
@@ -301,6 +301,23 @@ def test_init_on_a_database_that_is_away_is_unreachable(command: Purser, elsewhe
     assert "passw0rd" not in result.stderr
 
 
+def test_parked_runs_are_listed_with_their_reason(command: Purser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And told apart from a list that can be paged and narrowed."""
+    stumble = {"code": "unreadable", "message": HOSTILE, "times": 12, "at": AT, "until": AT}
+    parked: JsonValue = {"runs": [{"_id": RUN_ID, "userId": "u1", "status": "running", "stumble": stumble}]}
+    with standing_in(Answer(200, parked), Answer(200, parked), Answer(200, {"runs": []})) as server:
+        monkeypatch.setenv("PURSER_URL", server.url)
+        shown = command("runs", "--parked", "--user", "u1", "--limit", "5").stdout
+        assert json.loads(command("runs", "--parked", "--json").stdout) == parked
+        assert command("runs", "--parked").stdout == "no runs are parked\n"
+
+    assert server.asked[0].target == "/api/parked-runs?userId=u1&limit=5"
+    assert RUN_ID in shown
+    assert "unreadable: " in shown
+    assert "\x1b]" not in shown
+    assert command("runs", "--parked", "--status", "failed").exit_code == Exit.USAGE
+
+
 def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
     """One list: the code, `--help` and docs/cli.md say the same."""
     document = (ROOT / "docs" / "cli.md").read_text()
@@ -315,7 +332,7 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
 def test_every_command_takes_json(command: Purser) -> None:
     """Scripts can rely on it."""
     groups = {"vendors": ["list", "add", "update", "remove", "reseal", "seed"], "audit": ["verify", "export"]}
-    plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev"]
+    plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev", "worker"]
 
     for words in [[name] for name in plain] + [[group, name] for group in groups for name in groups[group]]:
         assert "--json" in command(*words, "--help").stdout, words

@@ -235,6 +235,18 @@ async def test_runs_are_paged_newest_first_and_narrowed(store: RunStore) -> None
     assert await store.page(10, user_id="u1", status="failed") == []
 
 
+async def test_a_run_that_cannot_be_read_does_not_hide_the_others(database: Database, store: RunStore) -> None:
+    """A page is as full as it would be without it, and the next one begins where it ends."""
+    made = [await store.create(a_run(created_at=NOW + timedelta(seconds=number))) for number in range(6)]
+    for spoiled in (made[5], made[3], made[0]):
+        await database.collection("runs").update({"_id": spoiled.id}, {"$set": {"budgetTotal": "much"}})
+
+    first = await store.page(2)
+    rest = await store.page(2, older_than=(first[-1].created_at, first[-1].id))
+
+    assert [run.id for run in first + rest] == [made[4].id, made[2].id, made[1].id]
+
+
 async def test_making_the_indexes_can_be_repeated(store: RunStore) -> None:
     """`purser init` may run with every deployment."""
     await store.init()

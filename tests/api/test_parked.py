@@ -1,0 +1,66 @@
+"""Runs whose ticks keep failing are seen by monitors, and by those who may look closer."""
+
+from __future__ import annotations
+
+from agent.models import Run
+from agent.store.due import PARKED_AFTER
+from tests.agent.stage import Stage
+from tests.api.client import an_api
+
+
+async def park(stage: Stage, run: Run) -> None:
+    """Let the run stumble until it is parked, over something that must not be shown."""
+    spoiled = {"$set": {"budgetTotal": "a secret amount"}}
+    assert await stage.database.collection("runs").update({"_id": run.id}, spoiled)
+    for _ in range(PARKED_AFTER):
+        await stage.services.due.stumbled(run.id, stage.clock.now, "unreadable")
+
+
+async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
+    """Health tells anybody how many there are, and no more."""
+    api = await an_api()
+    run, fine = await api.stage.start(), await api.stage.start()
+    await park(api.stage, run)
+
+    health = (await api.http.get("/api/health")).json()
+    metrics = (await api.http.get("/metrics")).text
+    listed = await api.http.get("/api/parked-runs")
+    runs = (await api.http.get("/api/runs")).json()
+
+    assert health == {"status": "ok", "store": "embedded", "parkedRuns": 1}
+    assert "purser_runs_parked 1\n" in metrics
+    (parked,) = listed.json()["runs"]
+    assert (parked["_id"], parked["userId"], parked["status"]) == (str(run.id), "u1", "running")
+    assert (parked["stumble"]["code"], parked["stumble"]["times"]) == ("unreadable", PARKED_AFTER)
+    assert "secret" not in listed.text
+    assert [each["_id"] for each in runs["runs"]] == [str(fine.id)]
+    assert (await api.http.get("/api/parked-runs?userId=u2")).json() == {"runs": []}
+
+
+async def test_a_round_says_what_it_did() -> None:
+    """Ticks and failures, whether more is due: a monitor of the cron needs no more."""
+    api = await an_api(api_token="t", cron_secret="c", tick_deadline_seconds=10)
+    run, bad = await api.stage.start(), await api.stage.start()
+    await api.stage.database.collection("runs").update({"_id": bad.id}, {"$set": {"budgetTotal": "much"}})
+
+    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer c"})).json()
+
+    assert done == {
+        "ticked": [{"runId": str(run.id), "message": "Job started"}],
+        "failed": [str(bad.id)],
+        "ticks": 1,
+        "failures": 1,
+        "busy": 0,
+        "cutOff": 0,
+        "left": False,
+    }
+
+
+async def test_a_tick_may_take_longer_than_the_usual_round() -> None:
+    """The round is made long enough for it: with exactly its deadline none could ever be begun."""
+    api = await an_api(api_token="t", cron_secret="c", tick_deadline_seconds=200)
+    await api.stage.start()
+
+    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer c"})).json()
+
+    assert done["ticks"] == 1
