@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
+
+import pytest
+
 from agent.models import Run
-from agent.store.due import PARKED_AFTER
+from agent.store.due import PARKED_AFTER, Due, DueStore
 from tests.agent.stage import Stage
 from tests.api.client import an_api
 
@@ -56,11 +61,17 @@ async def test_a_round_says_what_it_did() -> None:
     }
 
 
-async def test_a_tick_may_take_longer_than_the_usual_round() -> None:
-    """The round is made long enough for it: with exactly its deadline none could ever be begun."""
+async def test_a_tick_may_take_longer_than_the_usual_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The round is made long enough for it: some time has passed when the first tick is begun."""
     api = await an_api(api_token="t", cron_secret="c", tick_deadline_seconds=200)
     await api.stage.start()
+    page = DueStore.page
 
+    async def slow(self: DueStore, now: datetime, limit: int, without: Sequence[str] = ()) -> list[Due]:
+        api.stage.clock.pass_(1)
+        return await page(self, now, limit, without)
+
+    monkeypatch.setattr(DueStore, "page", slow)
     done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer c"})).json()
 
     assert done["ticks"] == 1

@@ -20,7 +20,7 @@ from tests.scale.ticks import cost_of_a_run
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, ServerCommand, find_server
 
-MEMORY: Final = "-Xmx9g"
+ROOMY: Final = {"-Xmx512m": "-Xmx9g", "-XX:+UseSerialGC": "-XX:+UseParallelGC"}
 THINK: Final = 1.0
 
 
@@ -57,7 +57,7 @@ def _roomy(command: ServerCommand) -> ServerCommand:
 
     def line(port: int, directory: Path) -> list[str]:
         words = command.line(port, directory)
-        return [MEMORY if word.startswith("-Xmx") else word for word in words[:-1]]
+        return [ROOMY.get(word, word) for word in words[:-1]]
 
     return ServerCommand(command.name, line)
 

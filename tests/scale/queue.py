@@ -28,6 +28,17 @@ __all__ = ["Answer", "Crowd", "Indexed", "ask"]
 
 BATCH: Final = 10_000
 PAGE: Final = 1_000
+ASKED_FOR: Final = (
+    "status",
+    "goal",
+    "lease",
+    "cancelRequested",
+    "ending",
+    "endedUntold",
+    "stumble",
+    "tick",
+    "rev",
+)
 TIMES: Final = 3
 """Times that each question is asked; the quickest counts."""
 
@@ -56,10 +67,12 @@ class Crowd:
                 yield LATER + timedelta(milliseconds=number), f"user {number % 1_000}", run_id
 
     def documents(self) -> Iterator[dict[str, Any]]:
-        """The runs as they are stored, whole."""
-        bare = a_run().to_document()
-        for at, user, run_id in self.queue():
-            yield {**bare, "_id": run_id, "userId": user, "nextTickAt": at}
+        """The runs as they are stored, cut down to what is asked for; the last one, which is claimed, is whole."""
+        whole = a_run().to_document()
+        bare = {name: whole[name] for name in ASKED_FOR}
+        for number, (at, user, run_id) in enumerate(self.queue(), start=1):
+            rest = whole if number == self.runs else bare
+            yield {**rest, "_id": run_id, "userId": user, "nextTickAt": at}
 
 
 class Indexed:

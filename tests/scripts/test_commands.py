@@ -303,7 +303,7 @@ def test_init_on_a_database_that_is_away_is_unreachable(command: Purser, elsewhe
 
 def test_parked_runs_are_listed_with_their_reason(command: Purser, monkeypatch: pytest.MonkeyPatch) -> None:
     """And told apart from a list that can be paged and narrowed."""
-    stumble = {"code": "unreadable", "message": HOSTILE, "times": 12, "at": AT, "until": AT}
+    stumble: JsonValue = {"code": "unreadable", "message": HOSTILE, "times": 12, "at": AT, "until": AT}
     parked: JsonValue = {"runs": [{"_id": RUN_ID, "userId": "u1", "status": "running", "stumble": stumble}]}
     with standing_in(Answer(200, parked), Answer(200, parked), Answer(200, {"runs": []})) as server:
         monkeypatch.setenv("PURSER_URL", server.url)
