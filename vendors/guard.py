@@ -24,8 +24,8 @@ __all__ = ["GuardedTransport"]
 _MOST_TRIED: Final = 4
 """Addresses of one name that are tried. The time for connecting is shared among them."""
 
-_CONNECTIONS: Final = 100
-_KEPT: Final = 20
+_CONNECTIONS: Final = 512  # more than a process has ticks under way: a slow vendor must not hold up others
+_KEPT: Final = 64
 _KEPT_SECONDS: Final = 5.0
 
 
