@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from typing import Final
 
 from agent.planner import Plan, Planner
 from agent.planner.context import PlanContext, Wait
-from agent.store.allowances import AllowanceStore
-from agent.store.due import DueStore
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
-from agent.store.vendors import VendorStore
-from gpu_vendor_mock.catalog import DEFAULT_CATALOG
-from tests.agent.stage import Stage, a_stage, registered
+from tests.agent.stage import Stage, a_stage
 from tests.wire.given import fresh_name
 
 __all__ = ["Thoughtful", "stage_on"]
+
+EPOCH_SECONDS: Final = 10.0
 
 
 class Thoughtful:
@@ -35,23 +33,14 @@ class Thoughtful:
 
 
 @asynccontextmanager
-async def stage_on(uri: str, planner: Planner | None = None, epochs: float = 10) -> AsyncIterator[Stage]:
+async def stage_on(uri: str, planner: Planner | None = None) -> AsyncIterator[Stage]:
     """A stage whose documents are in a database of its own on the server, with all indexes; gone afterwards."""
-    stage = await a_stage("gpu_vendor_1:fail_at_epoch=2", planner=planner, epoch_seconds=epochs)
     database = MongoDatabase(uri, fresh_name(), patience_ms=30_000)
-    stage.services = replace(
-        stage.services,
-        runs=RunStore(database),
-        due=DueStore(database),
-        vendors=VendorStore(database),
-        allowances=AllowanceStore(database),
-    )
-    stage.database = database
     try:
-        await stage.services.runs.init()
-        for persona in DEFAULT_CATALOG:
-            await stage.services.vendors.add(registered(persona, pinned=True))
-        yield stage
+        await RunStore(database).init()
+        yield await a_stage(
+            "gpu_vendor_1:fail_at_epoch=2", planner=planner, epoch_seconds=EPOCH_SECONDS, database=database
+        )
     finally:
         await database.drop()
         await database.close()

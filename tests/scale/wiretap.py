@@ -6,18 +6,16 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 from unittest import mock
 
 import bson
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from agent.store import mongo
+from tests.wire.listening import READS, WRITES
 
 __all__ = ["Traffic", "Wiretap", "tapped"]
-
-COUNTED: Final = frozenset({"find", "aggregate", "insert", "update", "delete", "findAndModify", "getMore"})
-_WRITES: Final = frozenset({"insert", "update", "delete", "findAndModify"})
 
 
 @dataclass
@@ -53,14 +51,14 @@ class Wiretap(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         """Count a command."""
-        if event.command_name in COUNTED:
+        if event.command_name in READS | WRITES:
             self._now.commands[f"{event.command_name} {_collection(event.command)}"] += 1
-            self._now.writes += event.command_name in _WRITES
+            self._now.writes += event.command_name in WRITES
             self._now.sent += len(bson.encode(event.command))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Count its answer."""
-        if event.command_name in COUNTED:
+        if event.command_name in READS | WRITES:
             self._now.received += len(bson.encode(event.reply))
 
     def failed(self, event: CommandFailedEvent) -> None:
