@@ -1,8 +1,9 @@
 """The queue of very many runs: what a round asks of it, how long a server takes, how many index keys it is about.
 
 mongo-java-server, which the tests run on where there is no mongod, takes no secondary index but unique ones, and
-uses that of `_id` only where nothing else is asked for: so the seconds measured on it are those of reading every run,
-an upper bound. The keys are counted by walking the declared index over the same runs, as a server with indexes does.
+uses that of `_id` only where nothing else is asked for. The seconds measured on it are those of reading every run,
+an upper bound. The keys are counted by walking the declared index over the same runs, as a server with indexes
+does.
 """
 
 from __future__ import annotations

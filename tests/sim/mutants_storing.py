@@ -93,13 +93,16 @@ def lease_loss_ignored(patch: Patch) -> None:
 
 def _claim_where(
     free: Mapping[str, Any],
-) -> Callable[[RunStore, ObjectId, Lease, datetime], Awaitable[Run | None]]:
-    """`RunStore.claim` with another condition."""
+) -> Callable[..., Awaitable[Run | None]]:
+    """`RunStore.claim` with another condition on the lease."""
 
-    async def claim(self: RunStore, run_id: ObjectId, lease: Lease, now: datetime) -> Run | None:
+    async def claim(
+        self: RunStore, run_id: ObjectId, lease: Lease, now: datetime, *, if_due: bool = False
+    ) -> Run | None:
+        due = {"nextTickAt": {"$lte": now}} if if_due else {}
         found = await self._of("runs").update(
-            {"_id": run_id, "status": "running", **free},
-            {"$set": {"lease": lease.to_document()}, "$inc": {"tick": 1, "rev": 1}},
+            {"_id": run_id, "status": "running", **free, **due},
+            {"$set": {"lease": lease.to_document(), "nextTickAt": lease.until}, "$inc": {"tick": 1, "rev": 1}},
         )
         return None if found is None else Run.model_validate(found)
 
