@@ -175,9 +175,10 @@ def unchained(patch: Patch) -> None:
 def cleared_before_told(patch: Patch) -> None:
     """The outbox is cleared before it is told."""
 
-    async def tell_all(services: Services, run: Run) -> None:
+    async def tell_all(services: Services, run: Run) -> Run:
         await services.runs.told(run)
         await agent.tick._tell(services, run)
+        return run.model_copy(update={"outbox": Outbox(), "ended_untold": False})
 
     patch.setattr(agent.tick, "_tell_all", tell_all)
 

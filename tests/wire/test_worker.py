@@ -54,6 +54,7 @@ def working(directory: Path, store: dict[str, str], *options: str) -> Iterator[s
     settings = {
         "X402_PRIVATE_KEY": "42" * 32,
         "API_TOKEN": "of-no-use-to-a-worker",
+        "LOOPBACK_VENDORS": "allow",
         "TICK_DEADLINE_SECONDS": "10",
         "POLL_SECONDS": "0.2",
         **store,
