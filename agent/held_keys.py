@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
+from agent.logs import keep_out
 from x402.keystore import KeystoreError, unlock
 from x402.secp256k1 import SigningKey
 
@@ -49,7 +50,9 @@ def keystore_password(password: SecretStr | None, password_file: str | None) -> 
     if password is not None or password_file is None:
         return password
     text = _read(password_file, "PURSER_KEYSTORE_PASSWORD_FILE")
-    return SecretStr(text.get_secret_value().removesuffix("\n").removesuffix("\r"))
+    secret = text.get_secret_value().removesuffix("\n").removesuffix("\r")
+    keep_out(secret)
+    return SecretStr(secret)
 
 
 def read_keystore(path: str) -> str:

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
+from agent.logs import keep_out
 from agent.money import parse_usd
 from agent.sealing import Seals, parse_keys
 from x402.chain_urls import parse_urls
@@ -27,7 +28,7 @@ from x402.networks import Asset, chain_id, parse_assets
 if TYPE_CHECKING:
     from x402.secp256k1 import SigningKey
 
-__all__ = ["MOCK_SECRET", "Settings", "load_settings"]
+__all__ = ["MOCK_SECRET", "Settings", "load_settings", "on_platform"]
 
 MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' published default, worth nothing)
 """Bearer token that the mock vendors take when they are told no other."""
@@ -189,6 +190,13 @@ class Settings(BaseSettings):
         return Seals(() if self.sealing_keys is None else parse_keys(self.sealing_keys.get_secret_value()))
 
     @property
+    def secrets(self) -> tuple[str, ...]:
+        """The value of every secret setting: for what must know them to keep them out of sight."""
+        fields = [getattr(self, name) for name in type(self).model_fields]
+        values = [each for field in fields for each in (field.values() if isinstance(field, dict) else [field])]
+        return tuple(value.get_secret_value() for value in values if isinstance(value, SecretStr))
+
+    @property
     def networks(self) -> frozenset[str]:
         """CAIP-2 ids of the networks on which money may be spent."""
         return frozenset(name.strip() for name in self.x402_networks.split(",") if name.strip())
@@ -306,13 +314,20 @@ def load_settings() -> Settings:
     named = {**dotenv_values(str(Settings.model_config["env_file"])), **os.environ}
     tokens = {name: SecretStr(value) for name, value in named.items() if value and _VENDOR_SECRET.fullmatch(name)}
     try:
-        return Settings(vendor_secrets=tokens)
+        settings = Settings(vendor_secrets=tokens)
     except ValidationError as exc:
         faults = "; ".join(
             f"{''.join(f'{place}: ' for place in e['loc'][:1]).upper()}{_plain(e['msg'])}"
             for e in exc.errors(include_input=False)
         )
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
+    keep_out(*settings.secrets)
+    return settings
+
+
+def on_platform() -> bool:
+    """Whether Vercel or Lambda runs this process. It is known before there are settings."""
+    return bool(os.environ.get("VERCEL") or os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
 
 
 def _listed(value: str | None) -> frozenset[str] | None:

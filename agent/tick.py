@@ -24,6 +24,7 @@ from agent.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.jobs import look_again
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
+from agent.logs import about
 from agent.models import Lease, Outbox, Run
 from agent.polling import poll_jobs
 from agent.purchase import RESEND_SECONDS, advance, closes_at
@@ -62,6 +63,13 @@ async def tick(services: Services, run_id: ObjectId, *, if_due: bool = False) ->
         LeaseLost: this tick was too slow and another one has taken over; nothing is lost.
         StoreUnavailable: the database is away; the lease runs out and the next tick goes on.
     """
+    with about(runId=str(run_id)):
+        result = await _tick(services, run_id, if_due=if_due)
+        _log.info("ticked: %s", result.message)
+        return result
+
+
+async def _tick(services: Services, run_id: ObjectId, *, if_due: bool) -> TickResult:
     run = await _claim(services, run_id, if_due=if_due)
     if run.status != "running":
         run = await _tell_all(services, run)

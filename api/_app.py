@@ -8,8 +8,21 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from api import agent_cancel, agent_start, agent_status, agent_tick, cron_tick, health, parked_runs, runs, vendors
+from agent.settings import on_platform
+from api import (
+    _docs,
+    agent_cancel,
+    agent_start,
+    agent_status,
+    agent_tick,
+    cron_tick,
+    health,
+    parked_runs,
+    runs,
+    vendors,
+)
 from api._context import Context
+from api._middleware import Envelope
 from api._problems import install
 
 __all__ = ["create_app"]
@@ -30,7 +43,15 @@ def create_app(context: Context | None = None) -> FastAPI:
         yield
         await here.close()
 
-    app = FastAPI(title="Purser", version="0.1.0", description=_ABOUT, lifespan=lifespan)
+    app = FastAPI(
+        title="Purser",
+        version="0.1.0",
+        description=_ABOUT,
+        lifespan=lifespan,
+        docs_url=None,  # api/_docs.py
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.context = here
     for module in (
         agent_start,
@@ -42,7 +63,11 @@ def create_app(context: Context | None = None) -> FastAPI:
         vendors,
         cron_tick,
         health,
+        _docs,
     ):
         app.include_router(module.router)
     install(app)
+    app.add_middleware(
+        Envelope, monotonic=here.world.monotonic, new_id=here.world.new_token, deployed=on_platform()
+    )
     return app

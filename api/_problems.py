@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -11,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from agent.errors import (
     ConfigurationError,
@@ -24,9 +24,7 @@ from agent.errors import (
     VendorNotFound,
 )
 
-__all__ = ["FieldError", "Problem", "ProblemError", "install", "responses"]
-
-_log = logging.getLogger(__name__)
+__all__ = ["CODES", "FieldError", "Problem", "ProblemError", "fault", "install", "problem", "responses"]
 
 _MEDIA_TYPE: Final = "application/problem+json"
 _TYPE: Final = "about:blank"
@@ -52,6 +50,9 @@ class Problem(BaseModel):
         description="what happened here, and what to do", examples=["budgetTotal: must be greater than 0"]
     )
     errors: list[FieldError] | None = Field(None, description="the fields at fault, where fields are")
+    requestId: str | None = Field(  # noqa: N815
+        None, description="of this request, as in X-Request-Id: name it to who keeps the logs", examples=["9f2c"]
+    )
 
 
 CODES: Final[dict[str, tuple[int, str]]] = {
@@ -65,8 +66,10 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "idempotency_conflict": (409, "The Idempotency-Key was used for another request"),
     "vendor_exists": (409, "The vendor id is taken"),
     "body_too_large": (413, "The body is too large"),
+    "uri_too_long": (414, "Path and query are too long"),
     "unsupported_media_type": (415, "The body must be application/json"),
     "invalid_request": (422, "A field is missing, unknown or out of bounds"),
+    "headers_too_large": (431, "The headers are too large"),
     "internal_error": (500, "A fault of ours"),
     "not_configured": (503, "A setting is missing"),
     "store_unavailable": (503, "The database is away"),
@@ -92,8 +95,8 @@ class ProblemError(HTTPException):
 _OF_STATUS: Final = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large", 400: "invalid_json"}
 
 _ADVICE: Final = {
-    "not_found": "there is no such route; GET /docs lists them",
-    "method_not_allowed": "the route does not take this method; GET /docs lists what each takes",
+    "not_found": "there is no such route; GET /openapi.json lists them",
+    "method_not_allowed": "the route does not take this method; Allow says which it takes",
 }
 
 _OF_ERROR: Final[dict[type[PurserError], str]] = {
@@ -108,10 +111,13 @@ _OF_ERROR: Final[dict[type[PurserError], str]] = {
 }
 
 
+_ANYWHERE: Final = ("uri_too_long", "headers_too_large", "internal_error")
+
+
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """The error answers of a route, for its OpenAPI description."""
+    """The error answers of a route, for its OpenAPI description: these, and those that any route may give."""
     found: dict[int | str, dict[str, Any]] = {}
-    for code in codes:
+    for code in (*codes, *_ANYWHERE):
         status, meaning = CODES[code]
         media: dict[str, Any] = {"schema": Problem.model_json_schema(), "examples": {}}
         entry = found.setdefault(status, {"description": "", "content": {_MEDIA_TYPE: media}})
@@ -122,19 +128,40 @@ def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def install(app: FastAPI) -> None:
-    """Turn every error that leaves a route into a problem."""
+    """Turn every error that leaves a route into a problem. What nobody foresaw goes on, to `fault`."""
     app.add_exception_handler(ProblemError, _on_problem)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(PurserError, _on_ours)
-    app.add_exception_handler(Exception, _on_fault)
+
+
+def problem(scope: Scope, exc: ProblemError) -> JSONResponse:
+    """The answer that the error asks for."""
+    return _answer(scope, exc.code, exc.detail, exc.errors, exc.headers)
+
+
+def fault(scope: Scope) -> JSONResponse:
+    """The answer to whatever nobody foresaw. It tells nothing of it."""
+    return _answer(scope, "internal_error", "a fault of ours; it is logged, try again later")
 
 
 def _answer(
-    code: str, detail: str, errors: Sequence[FieldError] = (), headers: Mapping[str, str] | None = None
+    scope: Scope,
+    code: str,
+    detail: str,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     status, title = CODES[code]
-    body = Problem(type=_TYPE, title=title, status=status, code=code, detail=detail, errors=list(errors) or None)
+    body = Problem(
+        type=_TYPE,
+        title=title,
+        status=status,
+        code=code,
+        detail=detail,
+        errors=list(errors) or None,
+        requestId=scope.get("state", {}).get("request_id"),
+    )
     return JSONResponse(
         body.model_dump(exclude_none=True),
         status_code=status,
@@ -143,37 +170,32 @@ def _answer(
     )
 
 
-async def _on_problem(_: Request, exc: Exception) -> JSONResponse:
+async def _on_problem(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, ProblemError)
-    return _answer(exc.code, exc.detail, exc.errors, exc.headers)
+    return problem(request.scope, exc)
 
 
-async def _on_invalid(_: Request, exc: Exception) -> JSONResponse:
+async def _on_invalid(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, RequestValidationError)
     if any(error["type"] == "json_invalid" for error in exc.errors()):
-        return _answer("invalid_json", "the body is not JSON; send one JSON object")
+        return _answer(request.scope, "invalid_json", "the body is not JSON; send one JSON object")
     errors = [FieldError(field=_field(error["loc"]), message=_message(error)) for error in exc.errors()]
-    return _answer("invalid_request", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
+    return _answer(request.scope, "invalid_request", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)
 
 
-async def _on_http(_: Request, exc: Exception) -> JSONResponse:
+async def _on_http(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     code = _OF_STATUS.get(exc.status_code, "invalid_request")
-    return _answer(code, _ADVICE.get(code, str(exc.detail)), headers=exc.headers)
+    return _answer(request.scope, code, _ADVICE.get(code, str(exc.detail)), headers=exc.headers)
 
 
-async def _on_ours(_: Request, exc: Exception) -> JSONResponse:
-    code = next((_OF_ERROR[kind] for kind in type(exc).__mro__ if kind in _OF_ERROR), "internal_error")
+async def _on_ours(request: Request, exc: Exception) -> JSONResponse:
+    code = next((_OF_ERROR[kind] for kind in type(exc).__mro__ if kind in _OF_ERROR), None)
+    if code is None:
+        raise exc
     retry_after = getattr(exc, "retry_after", 1 if isinstance(exc, LeaseLost) else None)
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else None
-    return _answer(code, str(exc), headers=headers)
-
-
-async def _on_fault(_: Request, exc: Exception) -> JSONResponse:
-    _log.error("a request ended in a fault of ours", exc_info=exc)
-    # The server closes a connection on which something was raised: one who would use it again must know.
-    headers = {"Connection": "close"}
-    return _answer("internal_error", "a fault of ours; it is logged, try again later", headers=headers)
+    return _answer(request.scope, code, str(exc), headers=headers)
 
 
 def _field(loc: Sequence[int | str]) -> str:

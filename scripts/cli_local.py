@@ -76,7 +76,7 @@ def dev(
             else:
                 say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
 
-        run_dev(settings, port, vendor_port, up, log=not json)
+        run_dev(settings, port, vendor_port, up)
 
 
 def worker(

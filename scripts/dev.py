@@ -29,10 +29,8 @@ UP_SECONDS: Final = 30.0
 LOOK_SECONDS: Final = 0.1
 
 
-def run_dev(
-    settings: Settings, port: int, vendor_port: int, on_up: Callable[[str, str], None], *, log: bool
-) -> None:
-    """Serve until Ctrl-C. `on_up` is told both addresses each time the API has come up; `log`: show requests.
+def run_dev(settings: Settings, port: int, vendor_port: int, on_up: Callable[[str, str], None]) -> None:
+    """Serve until Ctrl-C. `on_up` is told both addresses each time the API has come up.
 
     Raises:
         ConfigurationError: a setting that the API cannot do without is missing.
@@ -54,7 +52,6 @@ def run_dev(
             port=port,
             reload=True,
             reload_dirs=[str(ROOT / name) for name in WATCHED],
-            access_log=log,
         )
         _Reloader(config, vendors, lambda: _prepare(settings, port, vendors.url, on_up)).serve()
 

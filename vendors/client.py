@@ -35,6 +35,9 @@ from x402.errors import MalformedHeader, NotX402, ResponseRefused, UnsupportedVe
 
 __all__ = ["MAX_BODY", "VendorClient", "make_http_client"]
 
+# By default stamina prints each retry to stdout wherever structlog is installed.
+stamina.instrumentation.set_on_retry_hooks([stamina.instrumentation.LoggingOnRetryHook])
+
 MAX_BODY: Final = 4 * 1024 * 1024
 """Longest answer that is read, in bytes."""
 

@@ -106,9 +106,6 @@ async def test_a_fault_of_ours_shows_nothing_of_itself(monkeypatch: pytest.Monke
     answer = await api.http.get("/api/health")
 
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
-    assert (
-        answer.headers["connection"] == "close"
-    )  # uvicorn closes it: a client that used it again would meet a reset
     assert "secret detail" not in answer.text
     assert "Traceback" not in answer.text
 
