@@ -166,7 +166,7 @@ def _safe(name: str, value: object, depth: int) -> object:
         return "[redacted]"
     if value is None or isinstance(value, bool | float):
         return value
-    if isinstance(value, int) and value.bit_length() < 64:  # noqa: PLR2004
+    if isinstance(value, int) and value.bit_length() < 64:
         return value
     if depth and isinstance(value, Mapping):
         pairs = list(value.items())[:_ENTRIES]

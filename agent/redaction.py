@@ -1,8 +1,8 @@
 """What must not be in a log is taken out of a text: values known to be secret, and whatever looks like one.
 
-Known values are found as they are, escaped as JSON or `repr` would, and percent-encoded. Shapes fail closed: any run
-of 64 or more hex digits may be a private key or a signature and goes, though it may be a transaction's id, which is in
-the trail anyway.
+Known values are found as they are, escaped as JSON or `repr` would, and percent-encoded. Shapes fail closed: any
+run of 64 or more hex digits may be a private key or a signature and goes, though it may be a transaction's id, and
+those are in the trail anyway.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHAPES: Final = (
 )
 
 _WORD: Final = 8
-"""A known secret that is shorter is taken out only where it stands alone: `abc` would be found in half of all words."""
+"""A known secret that is shorter is taken out only where it stands alone: `abc` would be found in many words."""
 
 _PIECE: Final = 16
 """Part of a secret that is long enough to be one by itself: a key in a list of keys, a segment of a node's URL."""
@@ -70,7 +70,7 @@ def _found_as(secret: str) -> str:
 
 
 def _parts(secret: str) -> Iterator[str]:
-    """The secret, and what of it may turn up alone. A URL's host is not secret: it says which node did not answer."""
+    """The secret, and what of it may turn up alone. A URL's host is none: it says which node did not answer."""
     yield secret
     for piece in re.split(r"[\s,]+", secret):
         name, equals, value = piece.partition("=")

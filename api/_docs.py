@@ -1,7 +1,7 @@
 """GET /docs: the description of the API as a page to try it with.
 
-The page's scripts come from a CDN, and whoever could change them there would see the tokens typed into it. So it is
-only served where there is no token: in open mode, on one's own machine. /openapi.json is there always.
+The page's scripts come from a CDN, and whoever could change them there would see the tokens typed into it. So it
+is only served where there is no token: in open mode, on one's own machine. /openapi.json is there always.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ MAX_HEADERS: Final = 32 * 1024
 _log = logging.getLogger(__name__)
 
 _ID: Final = "x-request-id"
-_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{8,64}")
+_WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SHOWN_PATH: Final = 200
 
 _HEADERS: Final = {
@@ -39,7 +39,7 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer, unless a route says otherwise. No Access-Control headers: other sites' pages may read nothing."""
+"""Of every answer, unless a route says otherwise. No Access-Control headers: other sites' pages read nothing."""
 
 _HSTS: Final = {"Strict-Transport-Security": "max-age=63072000"}
 
