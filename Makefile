@@ -9,7 +9,7 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes test-wire interop bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -18,6 +18,7 @@ help:
 	@echo "make test     lint, types and tests: all that CI runs"
 	@echo "make sim      10,000 random schedules with crashes, delays and bad vendors; SEEDS=1000000 for a night"
 	@echo "make crashes  a run killed at every pair of its effects, and more; takes minutes"
+	@echo "make fuzz-api  10,000 random requests against the API's own description; CASES=100000 for more"
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
@@ -67,6 +68,11 @@ sim: $(STAMP)
 # What the tests do within a purchase, done anywhere in a run: every death, failure, late arrival and pair of deaths.
 crashes: $(STAMP)
 	$(BIN)/python -m tests.sim.crash_everywhere
+
+# The API against its own description: random requests by schemathesis, all its checks; CASES=100000 for a night.
+CASES ?= 10000
+fuzz-api: $(STAMP)
+	$(BIN)/python -m tests.fuzz --cases $(CASES)
 
 # PURSER_WIRE=required: no server, or any test skipped, is a failure. PURSER_WIRE_SEED: another kill test.
 test-wire: $(STAMP)

@@ -110,7 +110,9 @@ Usd = Annotated[int, PlainSerializer(usd_json, return_type=int | float), WithJso
 """Dollars in an answer."""
 
 Hours = Annotated[
-    float, BeforeValidator(_hours), WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 720})
+    float,
+    BeforeValidator(_hours),
+    WithJsonSchema({"type": "number", "minimum": 0.01, "maximum": 720, "multipleOf": 0.01}),
 ]
 """Hours: above 0, at most 720, at most 2 decimals."""
 

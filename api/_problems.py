@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import compile_path
 from starlette.types import Scope
 
 from agent.errors import (
@@ -186,7 +187,20 @@ async def _on_invalid(request: Request, exc: Exception) -> JSONResponse:
 async def _on_http(request: Request, exc: Exception) -> JSONResponse:
     assert isinstance(exc, HTTPException)
     code = _OF_STATUS.get(exc.status_code, "invalid_request")
-    return _answer(request.scope, code, _ADVICE.get(code, str(exc.detail)), headers=exc.headers)
+    headers = dict(exc.headers or {})
+    if code == "method_not_allowed":
+        headers["Allow"] = _allowed(request) or headers.get("Allow", "")
+    return _answer(request.scope, code, _ADVICE.get(code, str(exc.detail)), headers=headers)
+
+
+def _allowed(request: Request) -> str:
+    """All methods that the path takes. Starlette names those of the first route that has it."""
+    described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    path = request.scope["path"]
+    methods = {
+        name.upper() for each, taken in described.items() if compile_path(each)[0].match(path) for name in taken
+    }
+    return ", ".join(sorted(methods))
 
 
 async def _on_ours(request: Request, exc: Exception) -> JSONResponse:

@@ -9,8 +9,9 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path
-from pydantic import BeforeValidator, Field, SecretStr, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 from pydantic.alias_generators import to_camel
+from pydantic.json_schema import SkipJsonSchema
 
 from agent.sealing import NoKeys
 from agent.vendor_secrets import reseal
@@ -39,21 +40,27 @@ def _score(value: object) -> float:
 Score = Annotated[float, BeforeValidator(_score), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
 VendorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="which vendor")]
 Short = Annotated[str, Field(max_length=2_000)]
+
+# What `Vendor` itself will not have, for who reads the description; it says so better than a pattern would.
+NewId = Annotated[Short, Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{1,64}$"})]
+Name = Annotated[Short, Field(json_schema_extra={"minLength": 1, "maxLength": 100})]
+Endpoint = Annotated[Short, Field(json_schema_extra={"format": "uri"})]
+GpuType = Annotated[Short, Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_.-]{1,64}$"})]
+GpuTypes = Annotated[list[GpuType], Field(max_length=64, json_schema_extra={"minItems": 1})]
+Payee = Annotated[Short, Field(json_schema_extra={"pattern": r"^0x[0-9a-fA-F]{40}$"})]
 SecretRef = Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")]
 
 
 class VendorBody(RequestBody):
     """A vendor to register."""
 
-    vendor_id: Short = Field(description="1 to 64 of A-Z a-z 0-9 _ -", examples=["gpu_vendor_1"])
-    name: Short = Field(description="for people", examples=["GPU Vendor One"])
-    endpoint: Short = Field(description="https, or http on this machine", examples=["http://127.0.0.1:4001"])
+    vendor_id: NewId = Field(description="1 to 64 of A-Z a-z 0-9 _ -", examples=["gpu_vendor_1"])
+    name: Name = Field(description="for people", examples=["GPU Vendor One"])
+    endpoint: Endpoint = Field(description="https, or http on this machine", examples=["http://127.0.0.1:4001"])
     base_price_per_hour: UsdIn = Field(description="list price in dollars", examples=[1.4])
     reliability_score: Score = Field(0.9, description="what is believed of it before it has a record")
-    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] = Field(
-        description="what it rents out", examples=[["A100"]]
-    )
-    pay_to: Short | None = Field(None, description="payee; default: pinned at the first payment")
+    supported_gpu_types: GpuTypes = Field(description="what it rents out", examples=[["A100"]])
+    pay_to: Payee | None = Field(None, description="payee; default: pinned at the first payment")
     secret_ref: SecretRef | None = Field(
         None, description="names the variable with its bearer token; default: GPU_VENDOR_SECRET"
     )
@@ -63,17 +70,21 @@ class VendorBody(RequestBody):
 class VendorChange(RequestBody):
     """What is to change; fields left out stay as they are."""
 
-    name: Short | None = Field(None, description="for people")
-    endpoint: Short | None = Field(None, description="https, or http on this machine")
-    base_price_per_hour: UsdIn | None = Field(None, description="list price in dollars")
-    supported_gpu_types: Annotated[list[Short], Field(max_length=64)] | None = Field(
-        None, description="what it rents out"
-    )
-    pay_to: Short | None = Field(
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1})
+
+    name: Name | SkipJsonSchema[None] = Field(None, description="for people")
+    endpoint: Endpoint | SkipJsonSchema[None] = Field(None, description="https, or http on this machine")
+    base_price_per_hour: UsdIn | SkipJsonSchema[None] = Field(None, description="list price in dollars")
+    supported_gpu_types: GpuTypes | SkipJsonSchema[None] = Field(None, description="what it rents out")
+    pay_to: Payee | None = Field(
         None, description="payee; an operator's change of it is a change of whom to trust"
     )
-    secret_ref: SecretRef | None = Field(None, description="variable that holds its bearer token from now on")
-    secret: Secret | None = Field(None, description="or the token itself, which is sealed and never shown again")
+    secret_ref: SecretRef | SkipJsonSchema[None] = Field(
+        None, description="variable that holds its bearer token from now on"
+    )
+    secret: Secret | SkipJsonSchema[None] = Field(
+        None, description="or the token itself, which is sealed and never shown again"
+    )
 
 
 class VendorsAnswer(Answer):

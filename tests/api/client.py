@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from agent.settings import Settings
 from api._app import create_app
@@ -20,6 +21,7 @@ class Api:
 
     http: httpx.AsyncClient
     stage: Stage
+    app: FastAPI
 
     async def post(self, path: str, body: object, **headers: str) -> httpx.Response:
         """Send JSON; text is sent as it is."""
@@ -53,4 +55,4 @@ async def an_api(faults: str = "", **settings: object) -> Api:
     stage = await a_stage(faults, settings=settings)
     app = create_app(StageContext(stage, stage.services.settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return Api(httpx.AsyncClient(transport=transport, base_url="http://purser"), stage)
+    return Api(httpx.AsyncClient(transport=transport, base_url="http://purser"), stage, app)

@@ -1,0 +1,60 @@
+"""The API holds to its own description, whatever is sent: no fault of ours, no answer that is not described.
+
+All of schemathesis' checks, through ASGI. `make fuzz-api` sends more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+from schemathesis import Case
+
+from tests.api.client import an_api
+from tests.fuzz.target import SCHEMA, TARGET, Known, aim
+
+FUZZ = settings(
+    max_examples=TARGET.per_operation,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+@pytest.fixture
+def known() -> Iterator[Known]:
+    """A fresh API with a run, two vendors, and a token that may do everything."""
+
+    async def made() -> Known:
+        api = await an_api(api_token="token-1", cron_secret="cron-1")
+        bearer = {"Authorization": "Bearer token-1"}
+        run = await api.post("/api/agent-start", {"userId": "u1", "goal": "g", "budgetTotal": 5}, **bearer)
+        TARGET.app = api.app
+        return Known(run.json()["_id"], "gpu_vendor_1", "token-1", "cron-1")
+
+    before = TARGET.app
+    yield asyncio.run(made())
+    TARGET.app = before
+
+
+@SCHEMA.parametrize()
+@FUZZ
+def test_with_a_token(case: Case, known: Known) -> None:
+    """Let in, and sent everything from a good order to garbage."""
+    TARGET.cases += 1
+    aim(case, known)
+    case.call_and_validate(headers=known.bearer(case.path))
+
+
+@SCHEMA.parametrize()
+@FUZZ
+def test_without_a_token(case: Case, known: Known) -> None:
+    """Shut out, as described; health is open to all. A body that cannot be read may be refused as that first."""
+    TARGET.cases += 1
+    aim(case, known)
+    response = case.call_and_validate()
+
+    assert response.status_code in (400, 401, 405, 413, 414, 415, 431) or case.path == "/api/health"
