@@ -9,7 +9,7 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -26,6 +26,8 @@ help:
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
 	@echo "make size     how large the deployed function is, and what of it is heaviest"
+	@echo "make api-docs  docs/api.md from the code"
+	@echo "make audit    known holes in the requirements, where pip-audit's service can be reached"
 	@echo "make lock     pin the newest allowed versions in requirements*.txt"
 	@echo "make clean    remove what these make"
 
@@ -154,6 +156,10 @@ build-PurserFunction:
 	tar -cf - --exclude=__pycache__ $(SHIPPED) | tar -xf - -C "$(ARTIFACTS_DIR)"
 	"$(PYTHON_LAMBDA)" -m compileall -q -f --invalidation-mode unchecked-hash "$(ARTIFACTS_DIR)"
 
+# docs/api.md from the code.
+api-docs: $(STAMP)
+	$(BIN)/python -m scripts.api_docs
+
 picture: $(STAMP)
 	$(BIN)/python -m scripts.picture docs/demo.svg
 
@@ -165,6 +171,10 @@ lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-server.in -o requirements-server.txt
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
+
+# Known holes in what functions ship. Where the service cannot be reached it says so, and that nothing was audited.
+audit: $(STAMP)
+	$(BIN)/python -m scripts.dependency_audit
 
 clean:
 	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-chain tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache

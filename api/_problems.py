@@ -25,7 +25,7 @@ from agent.errors import (
     VendorNotFound,
 )
 
-__all__ = ["CODES", "FieldError", "Problem", "ProblemError", "fault", "install", "problem", "responses"]
+__all__ = ["ADVICE", "CODES", "FieldError", "Problem", "ProblemError", "fault", "install", "problem", "responses"]
 
 _MEDIA_TYPE: Final = "application/problem+json"
 _TYPE: Final = "about:blank"
@@ -76,6 +76,27 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "store_unavailable": (503, "The database is away"),
 }
 """Every code that an answer may bear: its status and what it means."""
+
+ADVICE: Final[dict[str, str]] = {
+    "invalid_json": "send one JSON object, UTF-8, no key twice, no NaN; `detail` says where reading ended",
+    "unauthorized": "send `Authorization: Bearer` with a token that is valid here; trying again is in vain",
+    "run_not_found": "look for the id in `GET /api/runs`",
+    "vendor_not_found": "look for the id in `GET /api/vendors`",
+    "not_found": "look for the route in `/openapi.json`",
+    "method_not_allowed": "use one of the methods in `Allow`",
+    "run_busy": "wait for `Retry-After` seconds, then send the same again; nothing is lost",
+    "idempotency_conflict": "send a new key for a new run, or the first request again",
+    "vendor_exists": "take another id, or change that vendor with `PATCH`",
+    "body_too_large": "send at most 64 KB",
+    "uri_too_long": "send path and query with at most 8 KB together",
+    "unsupported_media_type": "send `Content-Type: application/json`",
+    "invalid_request": "mend the fields that `errors` names; nothing was done",
+    "headers_too_large": "send at most 32 KB of headers",
+    "internal_error": "try again later; give `requestId` to who runs the server, whose log has the rest",
+    "not_configured": "for who runs the server: set what `detail` names",
+    "store_unavailable": "wait for `Retry-After` seconds; a start with an Idempotency-Key may be sent again",
+}
+"""What a caller should do about each: docs/api.md has it."""
 
 
 class ProblemError(HTTPException):
