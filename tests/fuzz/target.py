@@ -25,6 +25,7 @@ _CONFIG: Final = {
 }
 
 _RUN_ID: Final = re.compile(r"[0-9a-fA-F]{24}")
+_VENDOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass
@@ -71,7 +72,8 @@ def aim(case: Case, known: Known) -> None:
         run_id = place.get("runId") if isinstance(place, dict) else None
         if isinstance(run_id, str) and _RUN_ID.fullmatch(run_id) and int(run_id[-1], 16) % 2:
             place["runId"] = known.run_id
-    if len(str(case.path_parameters.get("vendor_id", ""))) % 2:
+    vendor_id = str(case.path_parameters.get("vendor_id", ""))
+    if _VENDOR_ID.fullmatch(vendor_id) and len(vendor_id) % 2:
         case.path_parameters["vendor_id"] = known.vendor_id
     if (
         case.meta is not None
