@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.logs import about
-from api._problems import ProblemError, fault, problem
+from api._problems import FieldError, ProblemError, fault, problem
 
 __all__ = ["MAX_HEADERS", "MAX_URL", "Envelope"]
 
@@ -24,6 +26,9 @@ MAX_URL: Final = 8 * 1024
 
 MAX_HEADERS: Final = 32 * 1024
 """Bytes that the names and values of all headers may have together."""
+
+MAX_PARAMETERS: Final = 100
+"""Parameters that a query may have."""
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +85,7 @@ class Envelope:
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
             _check_size(scope)
+            _check_query(scope.get("query_string", b""))
             await self._app(scope, receive, answer)
         except ProblemError as exc:
             await problem(scope, exc)(scope, receive, answer)
@@ -115,3 +121,19 @@ def _check_size(scope: Scope) -> None:
         raise ProblemError("uri_too_long", f"path and query may have {MAX_URL} bytes; send less")
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MAX_HEADERS:
         raise ProblemError("headers_too_large", f"all headers together may have {MAX_HEADERS} bytes; send less")
+
+
+def _check_query(query: bytes) -> None:
+    """No route takes a list: of a parameter that is given twice, one would be ignored without a word."""
+    if not query:
+        return
+    try:
+        names = Counter(
+            name for name, _ in parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
+        )
+    except ValueError:
+        raise ProblemError("invalid_request", f"a query may have {MAX_PARAMETERS} parameters") from None
+    twice = [name.decode("utf-8", "replace") for name, times in names.items() if times > 1]
+    if twice:
+        errors = [FieldError(field=f"query.{name}", message="must be given once") for name in twice]
+        raise ProblemError("invalid_request", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)

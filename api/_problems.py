@@ -133,13 +133,13 @@ _OF_ERROR: Final[dict[type[PurserError], str]] = {
 }
 
 
-_ANYWHERE: Final = ("uri_too_long", "headers_too_large", "internal_error")
+_ANYWHERE: Final = ("uri_too_long", "invalid_request", "headers_too_large", "internal_error")
 
 
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route, for its OpenAPI description: these, and those that any route may give."""
     found: dict[int | str, dict[str, Any]] = {}
-    for code in (*codes, *_ANYWHERE):
+    for code in dict.fromkeys((*codes, *_ANYWHERE)):
         status, meaning = CODES[code]
         media: dict[str, Any] = {"schema": Problem.model_json_schema(), "examples": {}}
         entry = found.setdefault(status, {"description": "", "content": {_MEDIA_TYPE: media}})

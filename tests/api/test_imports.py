@@ -32,7 +32,7 @@ def test_the_app_loads_no_client_before_it_is_used() -> None:
 
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
 
-    assert not {"web3", "fireworks", "eth_account", "mongomock", "aiohttp"} & set(done.stdout.split())
+    assert not {"web3", "fireworks", "eth_account", "mongomock", "aiohttp", "structlog"} & set(done.stdout.split())
 
 
 def imported(path: Path) -> set[str]:
