@@ -94,6 +94,22 @@ async def test_an_id_that_is_not_well_formed_is_not_taken(bad: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("userId=u1&userId=u2", "query.userId: must be given once"),
+        ("limit=5&status=running&limit=5", "query.limit: must be given once"),
+        ("userId&userId=", "query.userId: must be given once"),
+        ("&".join(f"p{number}=" for number in range(101)), "a query may have 100 parameters"),
+    ],
+)
+async def test_a_parameter_is_given_once(query: str, said: str) -> None:
+    """Of two, one would be ignored: whose runs are these?"""
+    answer = await (await an_api()).http.get(f"/api/runs?{query}")
+
+    assert (answer.status_code, answer.json()["code"], answer.json()["detail"]) == (422, "invalid_request", said)
+
+
+@pytest.mark.parametrize(
     "path", ["/api/agent-start", "/api/runs", "/api/vendors", "/openapi.json", "/api/nowhere"]
 )
 async def test_a_preflight_gets_nothing(path: str) -> None:
