@@ -128,12 +128,10 @@ def _check_query(query: bytes) -> None:
     if not query:
         return
     try:
-        names = Counter(
-            name for name, _ in parse_qsl(query, keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
-        )
+        pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True, max_num_fields=MAX_PARAMETERS)
     except ValueError:
         raise ProblemError("invalid_request", f"a query may have {MAX_PARAMETERS} parameters") from None
-    twice = [name.decode("utf-8", "replace") for name, times in names.items() if times > 1]
+    twice = [name for name, times in Counter(name for name, _ in pairs).items() if times > 1]
     if twice:
         errors = [FieldError(field=f"query.{name}", message="must be given once") for name in twice]
         raise ProblemError("invalid_request", "; ".join(f"{e.field}: {e.message}" for e in errors), errors)

@@ -84,6 +84,14 @@ async def test_each_request_has_an_id_of_its_own() -> None:
     assert given.headers["x-request-id"] == "trace-66a1.B_7"
 
 
+async def test_a_parameter_may_hold_anything() -> None:
+    """Signs of any script, escapes that are none, bytes that are no text."""
+    api = await an_api()
+
+    for value in ("%C2%A3%02%C3%BA", "%", "%zz", "%ff%fe", "\u00fc", ";", "a=b"):
+        assert (await api.http.get(f"/api/runs?userId={value}")).status_code == 200, value
+
+
 @pytest.mark.parametrize("bad", ["", "x" * 65, "white space here", 'quote"quote', "line%0abreak", "<script>1"])
 async def test_an_id_that_is_not_well_formed_is_not_taken(bad: str) -> None:
     """It would go into logs and answers."""
@@ -99,6 +107,7 @@ async def test_an_id_that_is_not_well_formed_is_not_taken(bad: str) -> None:
         ("userId=u1&userId=u2", "query.userId: must be given once"),
         ("limit=5&status=running&limit=5", "query.limit: must be given once"),
         ("userId&userId=", "query.userId: must be given once"),
+        ("%C3%BC=1&%c3%bc=2", "query.\u00fc: must be given once"),
         ("&".join(f"p{number}=" for number in range(101)), "a query may have 100 parameters"),
     ],
 )

@@ -123,7 +123,7 @@ async def an_arena(
         Canary() as canary,
         Liar(honest, canary.url, scripts or {}) as liar,
         make_http_client(loopback=True) as http,
-        httpx.AsyncClient(base_url=honest, headers=_BEARER, trust_env=False, verify=False) as looker,  # noqa: S501
+        httpx.AsyncClient(base_url=honest, headers=_BEARER, trust_env=False, verify=False) as looker,  # noqa: S501 (no TLS here)
     ):
         services, runs, planner, api = await _wired(clock, http, patience or {})
         for persona in DEFAULT_CATALOG:
