@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
 __all__ = ["Redactor"]
 
@@ -96,4 +96,5 @@ def _parts_of_url(url: str) -> Iterator[str]:
 
 def _forms(secret: str) -> Iterator[str]:
     if secret.strip():
-        yield from {secret, json.dumps(secret)[1:-1], repr(secret)[1:-1], quote(secret, safe="")}
+        yield from (secret, json.dumps(secret)[1:-1], repr(secret)[1:-1])
+        yield from (quote(secret, safe=""), quote(secret), quote_plus(secret))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
-from urllib.parse import quote
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,12 @@ def test_what_is_none_stays(text: str) -> None:
 
 
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="<>")
-FORMS = {"plain": str, "JSON": lambda s: json.dumps(s)[1:-1], "repr": lambda s: repr(s)[1:-1], "URL": quote}
+FORMS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "JSON": lambda s: json.dumps(s)[1:-1],
+    "repr": lambda s: repr(s)[1:-1],
+    "URL": quote,
+}
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -20,7 +20,7 @@ from scripts.client import Client
 from scripts.seed import seed
 from scripts.servers import ServerProcess, clean, vendor_server
 from tests.agent.stage import KEY
-from tests.api.client import an_api
+from tests.api.client import Api, an_api
 
 MONGO_PASSWORD = "hunter2-of-mongo"
 MONGODB_URI = f"mongodb://purser:{MONGO_PASSWORD}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
@@ -81,22 +81,25 @@ def planted(authorizations: list[str]) -> list[str]:
     return [*SECRETS.values(), API_KEY, MONGO_PASSWORD, *authorizations, *inside]
 
 
+async def run_to_its_end(faults: str) -> tuple[Api, list[str]]:
+    """With vendors that fail like this; the payment headers that were signed, logged as the driver would."""
+    api, signed = await an_api(faults, **SECRETS), []
+    bearer = {"Authorization": f"Bearer {SECRETS['api_token']}"}
+    body = {"userId": "u1", "goal": f"train with {API_KEY}", "budgetTotal": 5}
+    run_id = (await api.post("/api/agent-start", body, **bearer)).json()["_id"]
+    while (await api.post("/api/agent-tick", {"runId": run_id}, **bearer)).json()["run"]["nextTickAt"]:
+        run = await api.stage.services.runs.get(ObjectId(run_id))
+        signed += [each.authorization.header_value for each in run.reservations.values() if each.authorization]
+        logging.getLogger("pymongo.command").debug("Command started %s", run.model_dump())
+        api.stage.clock.pass_(15)
+    return api, signed
+
+
 async def test_in_no_line_of_whole_runs(lines: Lines, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs that go well, that lose answers, that end in faults; and a fault of ours that quotes every secret."""
     logs.keep_out(*Settings.model_validate({**SECRETS, "mongodb_uri": MONGODB_URI}).secrets)
-    bearer = {"Authorization": f"Bearer {SECRETS['api_token']}"}
-    signed: list[str] = []
-    for faults in FAULTS:
-        api = await an_api(faults, **SECRETS)
-        body = {"userId": "u1", "goal": f"train with {API_KEY}", "budgetTotal": 5}
-        run_id = (await api.post("/api/agent-start", body, **bearer)).json()["_id"]
-        while (await api.post("/api/agent-tick", {"runId": run_id}, **bearer)).json()["run"]["nextTickAt"]:
-            stored = await api.stage.services.runs.get(ObjectId(run_id))
-            signed += [
-                each.authorization.header_value for each in stored.reservations.values() if each.authorization
-            ]
-            logging.getLogger("pymongo.command").debug("Command started %s", stored.model_dump())
-            api.stage.clock.pass_(15)
+    ended = [await run_to_its_end(faults) for faults in FAULTS]
+    api, signed = ended[-1][0], [header for _, headers in ended for header in headers]
     assert signed
     secrets = planted(signed)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -42,7 +43,7 @@ def known() -> Iterator[Known]:
 
 @SCHEMA.parametrize()
 @FUZZ
-def test_with_a_token(case: Case, known: Known) -> None:
+def test_with_a_token(case: Case[Any], known: Known) -> None:
     """Let in, and sent everything from a good order to garbage."""
     TARGET.cases += 1
     aim(case, known)
@@ -51,7 +52,7 @@ def test_with_a_token(case: Case, known: Known) -> None:
 
 @SCHEMA.parametrize()
 @FUZZ
-def test_without_a_token(case: Case, known: Known) -> None:
+def test_without_a_token(case: Case[Any], known: Known) -> None:
     """Shut out, as described; health is open to all. What cannot be read may be refused as that first."""
     TARGET.cases += 1
     aim(case, known)
