@@ -68,6 +68,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "JSON": lambda s: json.dumps(s)[1:-1],
     "repr": lambda s: repr(s)[1:-1],
     "URL": quote,
+    "form": quote_plus,
 }
 
 
