@@ -109,7 +109,8 @@ def test_dev_says_what_it_makes_do_with(copy: Path) -> None:
         assert process.stderr is not None
         log = process.stderr.read()
 
-    notices = [text.split()[0] for text in log.splitlines() if " is not set: " in text]
+    events = [json.loads(text)["event"] for text in log.splitlines() if text.startswith("{")]
+    notices = [event.split()[0] for event in events if " is not set: " in event]
     assert notices == ["MONGODB_URI", "X402_PRIVATE_KEY", "GPU_VENDOR_SECRET", "API_TOKEN"]
     assert f"http://127.0.0.1:{ports[0]}/docs" in said[-1]
 
