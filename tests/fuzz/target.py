@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api._app import create_app
 
-__all__ = ["SCHEMA", "TARGET", "Known", "aim"]
+__all__ = ["SCHEMA", "TARGET", "Known", "aim", "unsent"]
 
 # What is too large may be refused as that before anybody looks at its fields.
 _CONFIG: Final = {
@@ -66,7 +66,7 @@ SCHEMA: Final = schemathesis.openapi.from_asgi(
 def aim(case: Case[Any], known: Known) -> None:
     """Make a good case a better one: every other id is of something that is there, what no schema can say holds.
 
-    That is: a deadline is to come, names and goals are printable, an endpoint is an address that is let through.
+    That is: what ends something is to come, names and goals are printable, an endpoint is let through.
     """
     body: Any = case.body
     for place in (body, case.query):
@@ -81,9 +81,19 @@ def aim(case: Case[Any], known: Known) -> None:
         _as_no_schema_can_say(body)
 
 
+def unsent(case: Case[Any]) -> bool:
+    """Whether a parameter of the query is left out on its way, as an empty list is: so is what is wrong with it."""
+    return any(_left_out(value) for value in case.query.values())
+
+
+def _left_out(value: object) -> bool:
+    return value is None or value == {} or (isinstance(value, list) and all(map(_left_out, value)))
+
+
 def _as_no_schema_can_say(body: dict[str, Any]) -> None:
-    if "deadline" in body and body["deadline"] is not None:
-        body["deadline"] = "2099-01-01T00:00:00Z"
+    for moment in ("deadline", "expiresAt"):
+        if body.get(moment) is not None:
+            body[moment] = "2099-01-01T00:00:00Z"
     if "endpoint" in body:
         body["endpoint"] = "https://gamma.example/base"
     for text in ("goal", "name"):
