@@ -82,7 +82,7 @@ def aim(case: Case[Any], known: Known) -> None:
 
 
 def unsent(case: Case[Any]) -> bool:
-    """Whether a parameter of the query is left out on its way, as an empty list is: so is what is wrong with it."""
+    """Whether a parameter of the query is left out on its way, as an empty list is, and with it what is wrong."""
     return any(_left_out(value) for value in case.query.values())
 
 
