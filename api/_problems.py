@@ -218,6 +218,8 @@ def _allowed(request: Request) -> str:
     """All methods that the path takes. Starlette names those of the first route that has it."""
     described: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     path = request.scope["path"]
+    if path in described:
+        return ", ".join(sorted(map(str.upper, described[path])))
     methods = {
         name.upper() for each, taken in described.items() if compile_path(each)[0].match(path) for name in taken
     }

@@ -32,6 +32,7 @@ SECRETS = {
     "fireworks_api_key": "fw_key-of-fireworks",
     "nonce_secret": "secret-of-nonces-that-is-long-enough",
     "x402_private_key": KEY,
+    "sealing_keys": base64.b64encode(b"sealing key of 32 bytes, no less").decode(),
 }
 API_KEY = "purser_7Gx2abcd_Zm9vYmFyYmF6cXV4cXV1eA"
 
@@ -139,7 +140,10 @@ async def test_in_no_line_of_a_database_that_is_away(lines: Lines) -> None:
 def test_in_no_line_of_a_server_of_its_own(tmp_path: Path) -> None:
     """uvicorn at trace level, httpx and httpcore at debug, real sockets, settings from the environment."""
     said: list[str] = []
-    environment = {name.upper(): value for name, value in SECRETS.items()} | {"POLL_SECONDS": "0.05"}
+    environment = {name.upper(): value for name, value in SECRETS.items()} | {
+        "POLL_SECONDS": "0.05",
+        "LOOPBACK_VENDORS": "allow",
+    }
     server = ServerProcess("API", ["tests.api.loud"], "/api/health", tmp_path, clean(environment), said.append)
     with vendor_server(tmp_path, {"EPOCH_SECONDS": "0.05"}) as vendors, server as api:
         with Client(api.ready(), SECRETS["api_token"]) as client:

@@ -6,6 +6,7 @@ All of schemathesis' checks, through ASGI. `make fuzz-api` sends more.
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,12 +26,15 @@ FUZZ = settings(
 )
 
 
+SEALING_KEY = base64.b64encode(bytes(range(32))).decode()
+
+
 @pytest.fixture
 def known() -> Iterator[Known]:
     """A fresh API with a run, two vendors, and a token that may do everything."""
 
     async def made() -> Known:
-        api = await an_api(api_token="token-1", cron_secret="cron-1")
+        api = await an_api(api_token="token-1", cron_secret="cron-1", sealing_keys=SEALING_KEY)
         bearer = {"Authorization": "Bearer token-1"}
         run = await api.post("/api/agent-start", {"userId": "u1", "goal": "g", "budgetTotal": 5}, **bearer)
         TARGET.app = api.app
