@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.errors import ConfigurationError, VendorNotFound
+from agent.logs import keep_out
 from agent.sealing import CannotOpen, Seals
 from agent.settings import Settings
 from agent.store.vendors import VendorStore
@@ -33,12 +34,14 @@ def token_of(settings: Settings, vendor: Vendor) -> str:
     """
     if vendor.sealed_secret is not None:
         try:
-            return settings.seals.open(vendor.sealed_secret, vendor.vendor_id)
+            token = settings.seals.open(vendor.sealed_secret, vendor.vendor_id)
         except CannotOpen as exc:
             raise ConfigurationError(
                 f"the sealed secret of {vendor.vendor_id} cannot be opened: {exc}; put the key back into "
                 "SEALING_KEYS, or give the vendor its secret again"
             ) from None
+        keep_out(token)
+        return token
     return settings.vendor_secret(vendor.secret_ref or "")
 
 

@@ -10,13 +10,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent import logs
+from agent.settings import Settings
+from agent.vendor_secrets import token_of
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.servers import ROOT, clean
+from tests.agent.stage import registered
 
 log = logging.getLogger("agent.test_logs")
 
@@ -207,6 +212,17 @@ def test_what_is_learnt_from_the_environment_is_kept_out(
     assert set(settings.secrets) == set(secrets.values())
     for secret in [*secrets.values(), "pass-of-mongo", "password-of-file"]:
         assert secret not in kept.messages[-1]
+
+
+def test_a_vendors_sealed_token_is_kept_out_once_it_is_open(kept: Kept) -> None:
+    """No setting holds it."""
+    settings = Settings.model_validate({"sealing_keys": "5a" * 32})
+    sealed = settings.seals.seal("token-that-was-sealed", "gpu_vendor_1")
+    vendor = replace(registered(DEFAULT_CATALOG[0], pinned=True), secret_ref=None, sealed_secret=sealed)
+
+    log.info("sent %s", token_of(settings, replace(vendor, vendor_id="gpu_vendor_1")))
+
+    assert kept.last["event"] == "sent [redacted]"
 
 
 def test_stderr_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
