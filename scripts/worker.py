@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Final
 
 from agent.errors import ConfigurationError, StoreUnavailable
+from agent.logs import configure
 from agent.rounds import Round
 from agent.services import Services
 from agent.settings import Settings
@@ -115,6 +116,7 @@ def run_worker(settings: Settings, grace: float, note: Callable[[str], None]) ->
         )
     if missing := settings.missing():
         raise ConfigurationError(f"not set: {', '.join(missing)}")
+    configure(platform=False)
     return asyncio.run(_work(settings, grace, note))
 
 
@@ -141,6 +143,6 @@ async def _work(settings: Settings, grace: float, note: Callable[[str], None]) -
     try:
         await worker.work()
     finally:
-        await services.http.aclose()
+        await services.close()
         await database.close()
     return worker

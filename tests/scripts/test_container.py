@@ -26,9 +26,6 @@ REQUIREMENTS: Final = ROOT / "requirements-server.txt"
 EMBEDDED: Final = ("mongomock", "sentinels", "pytz", "packaging")
 """In the tests' stead of the database server, which the image talks to."""
 
-COMING: Final = {"LOOPBACK_VENDORS"}
-"""Settings that compose.yaml names and that this checkout may not know yet."""
-
 
 def instructions(name: str, stage: str) -> list[str]:
     """What follows that word in a stage."""
@@ -194,7 +191,7 @@ def test_who_pays_the_mock_vendors_shares_their_loopback_address() -> None:
 
 def test_settings_of_the_services_are_settings() -> None:
     """By their names; secrets come from outside, and what has no safe default must be given."""
-    known = {name.upper() for name in Settings.model_fields} | COMING
+    known = {name.upper() for name in Settings.model_fields}
     environment = COMPOSE["x-purser"]["environment"]
 
     assert set(environment) <= known

@@ -57,7 +57,7 @@ class Caller:
             method,
             path,
             params={key: value for (place, key), value in needed.items() if place == "query"},
-            json=self._body(operation),
+            json=self._body(method, operation),
             headers={} if token is None else {"Authorization": f"Bearer {token}"},
         )
         if response.is_success and response.content and name not in self._answers:
@@ -69,7 +69,7 @@ class Caller:
         answer = self._answers.get(route)
         return "0" * 24 if answer is None else str(answer.json()[field])
 
-    def _body(self, operation: Described) -> Described | None:
+    def _body(self, method: str, operation: Described) -> Described | None:
         if "requestBody" not in operation:
             return None
         reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
@@ -77,7 +77,7 @@ class Caller:
         body = {name: schema["properties"][name]["examples"][0] for name in schema.get("required", ())}
         if "runId" in body:
             body["runId"] = self._known("runId")
-        return body or {"name": "Another name"}
+        return body or ({"name": "Another name"} if method == "PATCH" else {})
 
 
 @pytest.fixture
@@ -139,8 +139,6 @@ async def test_what_is_no_route_is_a_problem_too(http: tuple[httpx.AsyncClient, 
 
     assert (await client.get("/")).json()["code"] == "not_found"
     for name, _ in operations(description):
-        path = name.split()[1]
-        others = {"GET", "POST", "PATCH", "DELETE", "PUT"} - {each.upper() for each in description["paths"][path]}
-        response = await client.request(sorted(others)[0], path.replace("{vendor_id}", "x"))
+        response = await client.put(name.split()[1].replace("{vendor_id}", "x"))
 
         assert (response.status_code, response.json()["code"]) == (405, "method_not_allowed"), name
