@@ -280,7 +280,12 @@ class Outbox(Document):
     @property
     def empty(self) -> bool:
         """Nothing to tell."""
-        return not (self.observations or self.jobs or self.payments or self.outcomes or self.closings)
+        return not self.observations and self.can_wait
+
+    @property
+    def can_wait(self) -> bool:
+        """Nothing to tell that anybody misses: observations are read from here as well as from their collection."""
+        return not (self.jobs or self.payments or self.outcomes or self.closings)
 
 
 class Run(Document):

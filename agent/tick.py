@@ -114,8 +114,11 @@ async def _tell(services: Services, run: Run) -> None:
 
 
 async def _tell_all(services: Services, run: Run) -> Run:
-    """Tell, and empty the outbox; the run as it is then. The tick is done: what fails here is left to the next."""
-    if run.outbox.empty and not run.ended_untold:
+    """Tell, and empty the outbox; the run as it is then. The tick is done: what fails here is left to the next.
+
+    So is what can wait: the next tick tells it with its first write, and empties the outbox with its last.
+    """
+    if run.outbox.can_wait and not run.ended_untold:
         return run
     try:
         await _tell(services, run)

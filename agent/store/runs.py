@@ -132,6 +132,8 @@ class RunStore:
 
     async def jobs(self, run: Run) -> list[Job]:
         """The run's jobs, oldest first, as the run knows them."""
+        if run.jobs_started == 0:
+            return []
         found = await self._of("jobs").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
         known = {job.id: job for job in map(Job.model_validate, found)}
         known |= {job.id: job for job in (*run.outbox.jobs, *run.jobs.values())}
@@ -139,6 +141,8 @@ class RunStore:
 
     async def payments(self, run: Run) -> list[Payment]:
         """The run's payments, oldest first, as the run knows them."""
+        if run.jobs_started == 0:
+            return []
         found = await self._of("payments").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
         known = {each.id: each for each in map(Payment.model_validate, found)}
         known |= {each.id: each for each in run.outbox.payments}

@@ -536,3 +536,20 @@ async def test_the_same_order_under_the_same_key_is_one_run() -> None:
     other = await runs.start(services.runs, services.world, replace(order, user_id="u2"), "key-1")
 
     assert first.id == again.id != other.id
+
+
+async def test_what_was_only_said_is_told_by_the_next_tick() -> None:
+    """A tick that brings news writes the run and nothing after it; the trail shows the news all the same."""
+    stage = await a_stage()
+    run = await stage.start()
+    await stage.tick(run)
+    stage.clock.pass_(12)
+    said = (await stage.tick(run)).run
+    told = stage.database.collection("observations")
+
+    assert len(await stage.trail(run)) == said.audit.seq
+    assert await told.count({"runId": run.id}) < said.audit.seq
+
+    await stage.tick(run)
+
+    assert await told.count({"runId": run.id}) == said.audit.seq
