@@ -10,17 +10,18 @@ from typing import Final
 
 from agent.deadline import Deadline
 from agent.ending import close
+from agent.errors import KeyRevoked
 from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
-from agent.limits import free_at
+from agent.limits import Limits, free_at
 from agent.models import Ending, Job, Json, Run
 from agent.money import at_rate, usd_text
 from agent.planner import Plan
 from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, beyond, check
 from agent.purchase import RESEND_SECONDS, buy
 from agent.services import Services
-from agent.spending import Standing, short, survey
+from agent.spending import Standing, limits_of, short, survey
 from agent.step import Step
 from vendors.models import Vendor
 
@@ -82,8 +83,12 @@ def plan_context(
 async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
     """Ask the planner what to do next, and do it."""
     desk.set(phase="planning")
+    try:
+        limits = await limits_of(desk, services)
+    except KeyRevoked as exc:
+        return _fail(desk, services, "key_revoked", str(exc))
     vendors = await services.vendors.list()
-    standings, jobs = await survey(services, vendors), await services.runs.jobs(desk.draft)
+    standings, jobs = await survey(services, limits, vendors), await services.runs.jobs(desk.draft)
     context = plan_context(desk.draft, vendors, jobs, services.world.now(), standings)
     share = deadline.remaining() * PLAN_SHARE
     poll = services.settings.poll_seconds
@@ -99,26 +104,33 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
         desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
         return _wait(desk, services, "Plan refused", action, poll)
     if isinstance(plan.action, Abort):
-        return _abort(desk, services, plan.action, action)
+        return _fail(desk, services, "planner_abort", plan.action.reason, action)
     if isinstance(plan.action, Wait):
         return _wait(desk, services, "Waiting", action, plan.action.seconds)
     if deadline.remaining() < BUYING_SECONDS:
         return _wait(desk, services, "Planned too late to buy; the next tick plans again", action, poll)
     vendor = next(each for each in vendors if each.vendor_id == plan.action.vendorId)
-    if beyond(plan.action, context) and (step := await _limited(desk, services, plan.action, vendor, action)):
-        return step
+    if beyond(plan.action, context):
+        step = await _limited(desk, services, limits, plan.action, vendor, action)
+        if step is not None:
+            return step
     return await _start(desk, services, plan.action, vendor, action, deadline)
 
 
 async def _limited(
-    desk: LeasedRun, services: Services, start: StartJob, vendor: Vendor, action: dict[str, object]
+    desk: LeasedRun,
+    services: Services,
+    limits: Limits,
+    start: StartJob,
+    vendor: Vendor,
+    action: dict[str, object],
 ) -> Step | None:
     """Limits over many runs leave too little for the plan: wait for what becomes free in time, or end the run.
 
     None: there is room by now.
     """
     cost, now = at_rate(vendor.base_price_per_hour, start.maxHours), services.world.now()
-    found = await short(services, vendor.vendor_id, cost)
+    found = await short(services, limits, vendor.vendor_id, cost)
     if not found:
         return None
     until, deadline = free_at(found, now), desk.draft.constraints.deadline
@@ -136,8 +148,7 @@ async def _limited(
     again = None if until is None else until.isoformat()
     desk.note("limit_reached", why, {"vendorId": vendor.vendor_id, "limits": about, "freeAt": again})
     if until is None or in_vain:
-        desk.set(ending=Ending(status="failed", code="limit_reached", message=why))
-        return replace(close(desk, now, now + timedelta(seconds=services.settings.poll_seconds)), action=action)
+        return _fail(desk, services, "limit_reached", why, action)
     return _wait(desk, services, "Waiting: a limit is reached", action, (until - now).total_seconds())
 
 
@@ -150,9 +161,11 @@ def _wait(
     return Step(message, action, until)
 
 
-def _abort(desk: LeasedRun, services: Services, abort: Abort, action: dict[str, object]) -> Step:
+def _fail(
+    desk: LeasedRun, services: Services, code: str, why: str, action: dict[str, object] | None = None
+) -> Step:
     now = services.world.now()
-    desk.set(ending=Ending(status="failed", code="planner_abort", message=abort.reason))
+    desk.set(ending=Ending(status="failed", code=code, message=why))
     return replace(close(desk, now, now + timedelta(seconds=services.settings.poll_seconds)), action=action)
 
 

@@ -9,6 +9,10 @@ PurserError
 ├── IdempotencyConflict  the same Idempotency-Key with another body
 ├── VendorExists         the vendor id is taken
 ├── VendorNotFound       no vendor with that id
+├── NotAdmitted          the API key is unknown, revoked or expired
+├── RateLimited          the API key has used up this minute's requests; `retry_after` seconds
+├── KeyNotFound          no API key with that id
+├── KeyRevoked           the API key of a run was revoked: the run buys nothing more
 ├── LimitReached         a limit over many runs leaves too little for a payment
 ├── WalletShort          the wallet holds less than it would have to promise
 ├── WalletUnfit          the wallet's address has code, and its key's signature counts for nothing there
@@ -20,10 +24,14 @@ from __future__ import annotations
 __all__ = [
     "ConfigurationError",
     "IdempotencyConflict",
+    "KeyNotFound",
+    "KeyRevoked",
     "LeaseLost",
     "LedgerRefused",
     "LimitReached",
+    "NotAdmitted",
     "PurserError",
+    "RateLimited",
     "RunBusy",
     "RunNotFound",
     "StoreUnavailable",
@@ -88,6 +96,36 @@ class VendorNotFound(PurserError):
 
     def __init__(self, vendor_id: str) -> None:
         super().__init__(f"there is no vendor {vendor_id}; GET /api/vendors lists them")
+
+
+class NotAdmitted(PurserError):
+    """The API key lets nobody in. The message says why, as far as whoever has it may know."""
+
+
+class RateLimited(PurserError):
+    """An API key has used up the requests of this minute."""
+
+    def __init__(self, requests_per_minute: int, retry_after: int) -> None:
+        """`retry_after`: whole seconds until the next minute."""
+        super().__init__(
+            f"this API key may make {requests_per_minute} requests a minute and has made them; "
+            f"try again in {retry_after} s"
+        )
+        self.retry_after = retry_after
+
+
+class KeyNotFound(PurserError):
+    """No API key has that id."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"there is no API key {key_id}; GET /api/keys lists them")
+
+
+class KeyRevoked(PurserError):
+    """The API key that a run was started with was revoked, or is gone."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(f"the API key {key_id} that the run was started with was revoked; nothing more is bought")
 
 
 class LimitReached(PurserError):

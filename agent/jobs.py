@@ -23,7 +23,7 @@ MAX_MESSAGE: Final = 1_000
 _FAR: Final = 60.0
 _JUST_AFTER: Final = timedelta(milliseconds=1)
 
-NOBODYS_FAULT: Final = frozenset({"abandoned", "limit_reached", "order_lapsed", "run_ended"})
+NOBODYS_FAULT: Final = frozenset({"abandoned", "key_revoked", "limit_reached", "order_lapsed", "run_ended"})
 """Codes of failures that say nothing about the vendor: a planner may go to it again."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from agent.access import Key
 from agent.audit import observe
 from agent.models import Json, Outbox, Run
 from agent.store.runs import RunStore
@@ -24,6 +25,9 @@ class LeasedRun:
         self._world = world
         self._stored = run
         self.draft = run.model_copy(update={"outbox": Outbox()})
+        self.key: Key | None = None
+        """The key that the run was started with, as it was at `key_read_at` (monotonic seconds)."""
+        self.key_read_at = 0.0
 
     def note(self, kind: str, content: str, data: dict[str, Json] | None = None) -> None:
         """Add an observation to the draft."""

@@ -25,6 +25,7 @@ __all__ = [
     "POLICY_VERSION",
     "Allowance",
     "FirstSeen",
+    "KeyLimits",
     "Limits",
     "Scope",
     "Shortage",
@@ -41,7 +42,7 @@ __all__ = [
 FirstSeen = Literal["pin", "refuse"]
 """What is done with a vendor that has no payee yet: trust the first one it names, or never pay it."""
 
-POLICY_VERSION: Final = "2"
+POLICY_VERSION: Final = "3"
 """Recorded with each authorization. A change to what is checked before one is signed raises it."""
 
 LOOK_AGAIN: Final = timedelta(minutes=15)
@@ -49,9 +50,18 @@ LOOK_AGAIN: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
+class KeyLimits:
+    """What may be spent with one API key, over a UTC day and over its life; None is no limit."""
+
+    key_id: str
+    per_day: int | None = None
+    total: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """All limits and lists; None is no limit. `assets` and `payees` are addresses in lower case, `hosts` are
-    `name` or `name:port` in lower case."""
+    `name` or `name:port` in lower case. `key` is that of the run, where it was started with one."""
 
     per_payment: int | None = None
     per_vendor_per_day: int | None = None
@@ -61,6 +71,7 @@ class Limits:
     payees: frozenset[str] | None = None
     hosts: frozenset[str] | None = None
     first_seen: FirstSeen = "pin"
+    key: KeyLimits | None = None
 
 
 class Taken(Document):
@@ -80,8 +91,8 @@ class Allowance(Document):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A sum over runs. `key` is its document's id, `name` the setting that bounds it to `limit`, `ends` when a new
-    sum takes its place (None: never)."""
+    """A sum over runs. `key` is its document's id, `name` the setting (or the field of an API key) that bounds it to
+    `limit`, `ends` when a new sum takes its place (None: never)."""
 
     key: str
     name: str
@@ -117,9 +128,11 @@ def scopes(limits: Limits, wallet: str, vendor_id: str, reserved_at: datetime) -
     The day is that of the reservation: it is stored, so whoever asks again asks for the same day.
     """
     day, ends = reserved_at.astimezone(UTC).date().isoformat(), next_day(reserved_at)
-    payer = f"wallet:{wallet.lower()}"
+    payer, key = f"wallet:{wallet.lower()}", limits.key or KeyLimits("")
     known = (
         (f"vendor:{vendor_id}:{day}", "MAX_PER_VENDOR_PER_DAY", limits.per_vendor_per_day, ends),
+        (f"key:{key.key_id}:{day}", "KEY_MAX_PER_DAY", key.per_day, ends),
+        (f"key:{key.key_id}", "KEY_MAX_TOTAL", key.total, None),
         (f"{payer}:{day}", "MAX_PER_DAY", limits.per_day, ends),
         (payer, "MAX_PER_WALLET", limits.per_wallet, None),
     )

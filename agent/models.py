@@ -61,6 +61,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "observations": (),
     "vendors": (),
     "allowances": (),
+    "keys": ((("createdAt", -1), ("_id", -1)),),
 }
 """Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by
 an index that somebody may have forgotten to make."""
@@ -291,6 +292,7 @@ class Outbox(Document):
 class Run(Document):
     """A goal with a budget. `budget_total = budget_remaining + budget_reserved + budget_spent`, always.
 
+    `key_id` is the API key that it was started with, if it was, whose limits bound what it may spend.
     `wait_until` is what the planner asked to wait for, `idle_waits` how often in a row it did, `faults` how many
     ticks in a row ended in a fault of ours, `ended_untold` that the run has ended and its outbox may be full.
     """
@@ -298,6 +300,7 @@ class Run(Document):
     id: ObjectId = Field(alias="_id")
     schema_version: int = SCHEMA
     user_id: str
+    key_id: str | None = None
     goal: str
     status: RunStatus = "running"
     phase: RunPhase = "idle"

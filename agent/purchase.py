@@ -18,7 +18,7 @@ from bson import ObjectId
 
 from agent import booking, ledger
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError, LimitReached, WalletShort, WalletUnfit
+from agent.errors import ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
@@ -26,7 +26,7 @@ from agent.models import Ending, Job, Json, Reservation
 from agent.money import usd_text
 from agent.quoting import draw_up, most, quoted, refusal
 from agent.services import Services
-from agent.spending import scopes_of, survey, take, uncounted
+from agent.spending import limits_of, scopes_of, survey, take, uncounted
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, look, pick, purse_for
 from vendors.answers import Call
@@ -54,7 +54,7 @@ CALL_SECONDS: Final = 20.0
 LEAST_SECONDS: Final = 1.0
 """With less than this left a vendor is not asked: it would be blamed for our haste."""
 
-_OF_THE_WALLET: Final = (WalletShort, WalletUnfit)
+_AT_AN_END: Final = (KeyRevoked, WalletShort, WalletUnfit)
 """What no other vendor mends: the run ends."""
 
 _MOST_REASONS: Final = 8
@@ -79,7 +79,13 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
     desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", quoted(job, quote))
-    room = (await survey(services, [vendor]))[vendor.vendor_id].room
+    try:
+        limits = await limits_of(desk, services)
+    except KeyRevoked as exc:
+        _never_ordered(desk, services, job, "key_revoked", str(exc), vendor_fault=False)
+        _end_short(desk, "key_revoked", str(exc))
+        return job.id
+    room = (await survey(services, limits, [vendor]))[vendor.vendor_id].room
     if why := refusal(desk.draft, job, quote, room):
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
@@ -89,7 +95,7 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
         vendor_id=vendor.vendor_id,
         template_id=quote.template_id,
         created_at=now,
-        scopes=tuple(scope.key for scope in scopes_of(services, vendor.vendor_id, now)),
+        scopes=tuple(scope.key for scope in scopes_of(services, limits, vendor.vendor_id, now)),
     )
     job = job.model_copy(update={"expected_cost": quote.price})
     desk.draft = booking.reserved(desk.draft, job, reservation, now)
@@ -152,7 +158,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, *_OF_THE_WALLET) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, *_AT_AN_END) as exc:
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
@@ -167,7 +173,7 @@ async def _authorize(
     desk: LeasedRun, services: Services, vendor: Vendor, job_id: str, challenge: Challenge
 ) -> PaymentHeader:
     """Answer a 402: check the offer, count it, sign it, store the authorization, and only then hand it out."""
-    reservation, limits = desk.draft.reservations[job_id], services.settings.limits
+    reservation, limits = desk.draft.reservations[job_id], await limits_of(desk, services)
     policy = Policy(
         max_amount=allowed(limits, reservation.amount),
         networks=services.settings.networks,
@@ -186,7 +192,7 @@ async def _authorize(
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
-    wanted = scopes_of(services, vendor.vendor_id, reservation.created_at)
+    wanted = scopes_of(services, limits, vendor.vendor_id, reservation.created_at)
     if keys := uncounted(reservation, wanted):  # limits that were set after the money was set aside
         desk.draft = ledger.count_in(desk.draft, job_id, keys)
         await desk.commit()
@@ -218,8 +224,14 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         return
     fault = isinstance(exc, VendorError | PolicyRefused)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
-    if isinstance(exc, _OF_THE_WALLET) and desk.draft.ending is None:
-        desk.set(ending=Ending(status="failed", code=_code(exc), message=str(exc)))
+    if isinstance(exc, _AT_AN_END):
+        _end_short(desk, _code(exc), str(exc))
+
+
+def _end_short(desk: LeasedRun, code: str, why: str) -> None:
+    """The run can buy nothing more: it fails. The first reason stays."""
+    if desk.draft.ending is None:
+        desk.set(ending=Ending(status="failed", code=code, message=why))
 
 
 def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, why: str) -> None:
@@ -279,6 +291,8 @@ def _code(exc: Exception) -> str:
         return "insufficient_funds"
     if isinstance(exc, WalletUnfit):
         return "wallet_unfit"
+    if isinstance(exc, KeyRevoked):
+        return "key_revoked"
     if isinstance(exc, VendorUnavailable):
         return "vendor_unavailable"
     if isinstance(exc, ContractBroken):

@@ -22,12 +22,13 @@ __all__ = ["Order", "cancel", "start"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a user asks for. `budget_total` in micro-dollars."""
+    """What a user asks for. `budget_total` in micro-dollars; `key_id` is the API key that it was asked with."""
 
     user_id: str
     goal: str
     budget_total: int
     constraints: Constraints
+    key_id: str | None = None
 
 
 async def start(store: RunStore, world: World, order: Order, idempotency_key: str | None) -> Run:
@@ -41,6 +42,7 @@ async def start(store: RunStore, world: World, order: Order, idempotency_key: st
     run = Run(
         id=run_id,
         user_id=order.user_id,
+        key_id=order.key_id,
         goal=order.goal,
         budget_total=order.budget_total,
         budget_remaining=order.budget_total,
@@ -54,14 +56,14 @@ async def start(store: RunStore, world: World, order: Order, idempotency_key: st
     return await store.create(observe(run, now, "run_started", "Run started", {**what}))
 
 
-async def cancel(services: Services, run_id: ObjectId) -> TickResult:
+async def cancel(services: Services, run_id: ObjectId, user_id: str | None = None) -> TickResult:
     """Stop a run. Money that is out is settled or waited for first, so the end may come with a later tick.
 
     Raises:
-        RunNotFound: there is no such run.
+        RunNotFound: there is no such run, or not of this user (None: whoever's it is).
         StoreUnavailable: the database is away; ask again.
     """
-    run = await services.runs.request_cancel(run_id)
+    run = await services.runs.request_cancel(run_id, user_id)
     if run.status != "running":
         return TickResult(f"Run is {run.status}; there is nothing to cancel", None, run)
     try:

@@ -11,6 +11,7 @@ from agent.planner import Planner
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
@@ -34,6 +35,7 @@ class Services:
     due: DueStore
     vendors: VendorStore
     allowances: AllowanceStore
+    keys: KeyStore
     http: httpx.AsyncClient
     """What `client` calls vendors with."""
     client: VendorClient

@@ -11,7 +11,7 @@ much and never too little, and is swept away when a limit is short.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -19,13 +19,17 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent.errors import LimitReached, RunNotFound
-from agent.limits import Scope, Shortage, barred, room, scopes, shortages
+from agent.errors import KeyRevoked, LimitReached, RunNotFound
+from agent.leased import LeasedRun
+from agent.limits import Limits, Scope, Shortage, barred, room, scopes, shortages
 from agent.models import Closing, Reservation, Run
 from agent.services import Services
 from vendors.models import Vendor
 
-__all__ = ["Standing", "scopes_of", "short", "survey", "take", "uncounted"]
+__all__ = ["Standing", "limits_of", "scopes_of", "short", "survey", "take", "uncounted"]
+
+KEY_SECONDS: Final = 5.0
+"""How long a tick goes by what it has read of the run's key."""
 
 MAX_SWEPT: Final = 50
 """Open entries of one sum that are looked into at once: a tick is bounded."""
@@ -40,19 +44,39 @@ class Standing:
     room: int | None
 
 
-def scopes_of(services: Services, vendor_id: str, reserved_at: datetime) -> tuple[Scope, ...]:
+async def limits_of(desk: LeasedRun, services: Services) -> Limits:
+    """What bounds the purchases of this run: the settings and, where it was started with a key, that key as it is.
+
+    An expired key bounds what its runs spend as before; only to revoke it stops them.
+
+    Raises:
+        KeyRevoked: nothing more may be bought for the run.
+        StoreUnavailable
+    """
+    limits, key_id = services.settings.limits, desk.draft.key_id
+    if key_id is None:
+        return limits
+    now = services.world.monotonic()
+    if desk.key is None or now - desk.key_read_at > KEY_SECONDS:
+        desk.key, desk.key_read_at = await services.keys.find(key_id), now
+    if desk.key is None or desk.key.revoked_at is not None:
+        raise KeyRevoked(key_id)
+    return replace(limits, key=desk.key.limits)
+
+
+def scopes_of(services: Services, limits: Limits, vendor_id: str, reserved_at: datetime) -> tuple[Scope, ...]:
     """The sums in which a purchase of our wallet at this vendor counts."""
-    return scopes(services.settings.limits, services.wallet.address, vendor_id, reserved_at)
+    return scopes(limits, services.wallet.address, vendor_id, reserved_at)
 
 
-async def survey(services: Services, vendors: Sequence[Vendor]) -> dict[str, Standing]:
+async def survey(services: Services, limits: Limits, vendors: Sequence[Vendor]) -> dict[str, Standing]:
     """How these vendors stand, by id. Without limits over many runs nothing is read.
 
     Raises:
         StoreUnavailable
     """
-    limits, now = services.settings.limits, services.world.now()
-    wanted = {each.vendor_id: scopes_of(services, each.vendor_id, now) for each in vendors}
+    now = services.world.now()
+    wanted = {each.vendor_id: scopes_of(services, limits, each.vendor_id, now) for each in vendors}
     keys = sorted({scope.key for found in wanted.values() for scope in found})
     taken = await services.allowances.read(keys)
     return {
@@ -61,9 +85,9 @@ async def survey(services: Services, vendors: Sequence[Vendor]) -> dict[str, Sta
     }
 
 
-async def short(services: Services, vendor_id: str, amount: int) -> list[Shortage]:
+async def short(services: Services, limits: Limits, vendor_id: str, amount: int) -> list[Shortage]:
     """Which limits leave less than `amount` for this vendor now, once what was left behind is swept away."""
-    limits, wanted = services.settings.limits, scopes_of(services, vendor_id, services.world.now())
+    wanted = scopes_of(services, limits, vendor_id, services.world.now())
     keys = [scope.key for scope in wanted]
     found = shortages(limits, wanted, await services.allowances.read(keys), amount)
     for scope in wanted:

@@ -54,23 +54,23 @@ class TickResult:
     run: Run
 
 
-async def tick(services: Services, run_id: ObjectId, *, if_due: bool = False) -> TickResult:
+async def tick(services: Services, run_id: ObjectId, user_id: str | None = None, *, if_due: bool = False) -> TickResult:
     """Advance the run by one step. `if_due`: unless another tick has done it since the caller saw that it was due.
 
     Raises:
-        RunNotFound: there is no such run.
+        RunNotFound: there is no such run, or not of this user (None: whoever's it is).
         RunBusy: another tick is at it, or has been.
         LeaseLost: this tick was too slow and another one has taken over; nothing is lost.
         StoreUnavailable: the database is away; the lease runs out and the next tick goes on.
     """
     with about(runId=str(run_id)):
-        result = await _tick(services, run_id, if_due=if_due)
+        result = await _tick(services, run_id, user_id, if_due=if_due)
         _log.info("ticked: %s", result.message)
         return result
 
 
-async def _tick(services: Services, run_id: ObjectId, *, if_due: bool) -> TickResult:
-    run = await _claim(services, run_id, if_due=if_due)
+async def _tick(services: Services, run_id: ObjectId, user_id: str | None, *, if_due: bool) -> TickResult:
+    run = await _claim(services, run_id, user_id, if_due=if_due)
     if run.status != "running":
         run = await _tell_all(services, run)
         return TickResult(f"Run is {run.status}; there is nothing left to do", None, run)
@@ -89,15 +89,15 @@ async def _tick(services: Services, run_id: ObjectId, *, if_due: bool) -> TickRe
     return TickResult(step.message, step.action, await _tell_all(services, after))
 
 
-async def _claim(services: Services, run_id: ObjectId, *, if_due: bool) -> Run:
+async def _claim(services: Services, run_id: ObjectId, user_id: str | None, *, if_due: bool) -> Run:
     """The run under a new lease, or as it ended."""
     now = services.world.now()
     lasts = timedelta(seconds=services.settings.tick_deadline_seconds + LEASE_GRACE)
     lease = Lease(owner=services.world.new_token(), until=now + lasts)
-    claimed = await services.runs.claim(run_id, lease, now, if_due=if_due)
+    claimed = await services.runs.claim(run_id, lease, now, user_id, if_due=if_due)
     if claimed is not None:
         return claimed
-    run = await services.runs.get(run_id)
+    run = await services.runs.get(run_id, user_id)
     if run.status == "running":
         left = (run.lease.until - now).total_seconds() if run.lease else 0
         raise RunBusy(run_id, max(1, min(ceil(left), LOOK_AGAIN)))

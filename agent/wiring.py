@@ -16,6 +16,7 @@ from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
@@ -44,6 +45,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         due=DueStore(database),
         vendors=VendorStore(database),
         allowances=AllowanceStore(database),
+        keys=KeyStore(database),
         http=http,
         client=VendorClient(http, partial(token_of, settings)),
         planner=_planner(settings),

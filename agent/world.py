@@ -19,7 +19,8 @@ class World:
 
     `now` gives UTC with whole milliseconds (BSON keeps no more, so what is hashed is what is stored),
     `monotonic` seconds for deadlines, `new_id` document ids, `new_token` the owner name of a lease, `below` any
-    whole number from 0 to below the one it is given.
+    whole number from 0 to below the one it is given, `random` as many bytes as asked for, which
+    nobody can guess.
     """
 
     now: Callable[[], datetime]
@@ -27,6 +28,7 @@ class World:
     new_id: Callable[[], ObjectId]
     new_token: Callable[[], str]
     below: Callable[[int], int]
+    random: Callable[[int], bytes] = secrets.token_bytes
 
 
 def _now() -> datetime:

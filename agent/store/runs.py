@@ -58,26 +58,36 @@ class RunStore:
             return there
         return run
 
-    async def get(self, run_id: ObjectId) -> Run:
+    async def get(self, run_id: ObjectId, user_id: str | None = None) -> Run:
         """The run as it is now.
 
         Raises:
-            RunNotFound: there is none.
+            RunNotFound: there is none, or none of this user (None: whoever's it is).
         """
-        found = await self._of("runs").find_one({"_id": run_id})
+        found = await self._of("runs").find_one(_whose(run_id, user_id))
         if found is None:
             raise RunNotFound(run_id)
         return Run.model_validate(found)
 
-    async def claim(self, run_id: ObjectId, lease: Lease, now: datetime, *, if_due: bool = False) -> Run | None:
-        """Take the lease of a running run if it is free or over, and with `if_due` only if its tick is due still.
+    async def claim(
+        self,
+        run_id: ObjectId,
+        lease: Lease,
+        now: datetime,
+        user_id: str | None = None,
+        *,
+        if_due: bool = False,
+    ) -> Run | None:
+        """Take the lease of a running run (of this user) if it is free or over, and with `if_due` only if its tick
+        is due still.
 
         None: it is not to be had.
         It is not due again before the lease is over, so nobody else finds it among what is due.
         """
         free: list[Bson] = [{"lease": None}, {"lease.until": {"$lte": now}}]
+        due: Bson = {"nextTickAt": {"$lte": now}} if if_due else {}
         found = await self._of("runs").update(
-            {"_id": run_id, "status": "running", "$or": free} | ({"nextTickAt": {"$lte": now}} if if_due else {}),
+            {**_whose(run_id, user_id), "status": "running", "$or": free, **due},
             {"$set": {"lease": lease.to_document(), "nextTickAt": lease.until}, "$inc": {"tick": 1, "rev": 1}},
         )
         return None if found is None else Run.model_validate(found)
@@ -103,16 +113,16 @@ class RunStore:
             raise LeaseLost(before.id)
         return Run.model_validate(found)
 
-    async def request_cancel(self, run_id: ObjectId) -> Run:
+    async def request_cancel(self, run_id: ObjectId, user_id: str | None = None) -> Run:
         """Ask that a running run be cancelled; its next tick does it. An ended run stays as it is.
 
         Raises:
-            RunNotFound: there is none.
+            RunNotFound: there is none, or none of this user (None: whoever's it is).
         """
         found = await self._of("runs").update(
-            {"_id": run_id, "status": "running"}, {"$set": {"cancelRequested": True}}
+            {**_whose(run_id, user_id), "status": "running"}, {"$set": {"cancelRequested": True}}
         )
-        return await self.get(run_id) if found is None else Run.model_validate(found)
+        return await self.get(run_id, user_id) if found is None else Run.model_validate(found)
 
     async def tell(self, run: Run) -> None:
         """Copy the run's outbox to the collections of jobs, payments and observations."""
@@ -210,6 +220,11 @@ class RunStore:
             )
         except DuplicateId:
             return  # what is stored is as new or newer
+
+
+def _whose(run_id: ObjectId, user_id: str | None) -> Bson:
+    """The condition for a run: whose it is costs no command of its own."""
+    return {"_id": run_id} if user_id is None else {"_id": run_id, "userId": user_id}
 
 
 def _observation_id(run_id: ObjectId, seq: int) -> str:

@@ -27,6 +27,7 @@ from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
@@ -204,6 +205,7 @@ async def a_stage(
         due=DueStore(watched),
         vendors=VendorStore(watched),
         allowances=AllowanceStore(watched),
+        keys=KeyStore(watched),
         http=http,
         client=VendorClient(http, partial(token_of, our_settings)),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),

@@ -11,7 +11,7 @@ import pytest
 from bson import ObjectId
 
 from agent.errors import LimitReached
-from agent.limits import Scope
+from agent.limits import Limits, Scope
 from agent.models import Run
 from agent.settings import Settings
 from agent.spending import short, survey, take
@@ -254,14 +254,14 @@ async def test_what_is_alive_is_not_swept() -> None:
     await allowances.take(TODAY, 3_000_000, job_id, run.id, SECOND)
     await allowances.take(TODAY, 3_000_000, "e" * 24, ObjectId(), 1_000_000)
 
-    (shortage,) = await short(stage.services, "gpu_vendor_1", FIRST)
+    (shortage,) = await short(stage.services, Limits(per_day=3_000_000), "gpu_vendor_1", FIRST)
     assert (shortage.left, shortage.pending) == (200_000, 2_800_000)
 
     closing = {"jobId": ObjectId(job_id), "scopes": [TODAY], "amount": SECOND, "spent": SECOND}
     await stage.database.collection("runs").update(
         {"_id": run.id}, {"$set": {"reservations": {}, "outbox.closings": [closing]}}
     )
-    (shortage,) = await short(stage.services, "gpu_vendor_1", FIRST)
+    (shortage,) = await short(stage.services, Limits(per_day=3_000_000), "gpu_vendor_1", FIRST)
     assert shortage.left == 200_000
 
 
@@ -296,7 +296,7 @@ async def test_a_survey_reads_all_sums_at_once() -> None:
     reaper.kill_at(None, after=False)
     before = len(reaper.log)
 
-    found = await survey(stage.services, await stage.services.vendors.list())
+    found = await survey(stage.services, stage.services.settings.limits, await stage.services.vendors.list())
 
     assert reaper.log[before:] == ["find vendors", "find allowances"]
     assert {each.room for each in found.values()} == {2_000_000}

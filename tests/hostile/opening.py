@@ -189,6 +189,7 @@ async def _wired(
         due=DueStore(database),
         vendors=VendorStore(database),
         allowances=AllowanceStore(database),
+        keys=KeyStore(database),
         http=http,
         client=client,
         planner=planner,

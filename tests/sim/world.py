@@ -32,6 +32,7 @@ from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import tick
@@ -287,6 +288,7 @@ class World:
             due=DueStore(watched),
             vendors=VendorStore(watched),
             allowances=AllowanceStore(watched),
+            keys=KeyStore(watched),
             http=http,
             client=VendorClient(http, partial(token_of, settings)),
             planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),

@@ -1,0 +1,123 @@
+"""Who is let in with an API key, and how often: the rate of a key over all instances, at no command for most requests.
+
+An instance takes a share of a key's requests of this minute with the command that reads the key, and answers from it
+until it is used up, the minute ends, or what it knows of the key is `FRESH_SECONDS` old. So a revocation takes as
+long to be seen everywhere. A share that is not used up is lost with its minute: fewer requests than the rate may
+get through, never more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from agent.access import Key, Token, minute_of, parse, same, share, until_next_minute, unusable
+from agent.errors import NotAdmitted, RateLimited
+from agent.store.keys import KeyStore
+from agent.world import World
+
+__all__ = ["FRESH_SECONDS", "Turnstile"]
+
+FRESH_SECONDS: Final = 5.0
+"""How long an instance goes by what it has read of a key."""
+
+_REMEMBERED: Final = 1_000
+"""Keys that one instance remembers."""
+
+_UNKNOWN: Final = "there is no such API key; send Authorization: Bearer with a key that was not revoked"
+
+
+@dataclass(slots=True)
+class _Held:
+    """What this instance has of a key: `left` requests of `minute`, `last` was its last share, `full` says that the
+    key has no more to give in that minute. `read_at` in seconds of the monotonic clock."""
+
+    key: Key
+    read_at: float
+    minute: int
+    left: int = 0
+    last: int = 0
+    full: bool = False
+
+
+class Turnstile:
+    """One instance's. It may be used from one event loop after another."""
+
+    def __init__(self, keys: KeyStore, world: World) -> None:
+        """Nothing is read yet."""
+        self._keys = keys
+        self._world = world
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._asking: dict[Token, asyncio.Future[None]] = {}
+
+    async def admit(self, text: str) -> Key:
+        """The key of a token, with one of its requests used.
+
+        Raises:
+            NotAdmitted: it is no token of ours, or its key is unknown, revoked or expired.
+            RateLimited: the key has no more requests in this minute.
+            StoreUnavailable
+        """
+        token = parse(text)
+        if token is None:
+            raise NotAdmitted("send Authorization: Bearer with an API key or the operator's token")
+        while True:
+            if key := self._pass(token):
+                return key
+            await self._ask_together(token)
+
+    def _pass(self, token: Token) -> Key | None:
+        """Let one request through on what is known; None: the database must be asked."""
+        held, now = self._held.get(token.key_id), self._world.now()
+        if held is None or self._world.monotonic() - held.read_at >= FRESH_SECONDS:
+            return None
+        if not same(held.key, token):
+            raise NotAdmitted(_UNKNOWN)
+        if why := unusable(held.key, now):
+            raise NotAdmitted(f"{why}; ask for a new one")
+        if held.minute != minute_of(now):
+            return None
+        if held.left > 0:
+            held.left -= 1
+            return held.key
+        if held.full:
+            raise RateLimited(held.key.requests_per_minute, until_next_minute(now))
+        return None
+
+    async def _ask_together(self, token: Token) -> None:
+        """Ask the database, or wait for whoever is asking for the same token already: a crowd takes one share."""
+        loop = asyncio.get_running_loop()
+        other = self._asking.get(token)
+        if other is not None and other.get_loop() is loop:
+            await asyncio.wait([other])
+            return
+        mine = self._asking[token] = loop.create_future()
+        try:
+            await self._ask(token)
+        finally:
+            if self._asking.get(token) is mine:
+                del self._asking[token]
+            mine.set_result(None)
+
+    async def _ask(self, token: Token) -> None:
+        now, read_at = self._world.now(), self._world.monotonic()
+        minute, held = minute_of(now), self._held.get(token.key_id)
+        if held is not None and held.minute != minute:
+            held = None
+        if held is not None and held.left > 0:  # only what is known of it has grown old
+            key = await self._keys.find(token.key_id)
+            if key is None or not same(key, token):
+                raise NotAdmitted(_UNKNOWN)
+            held.key, held.read_at = key, read_at
+            return
+        wanted = 1 if held is None else share(held.key, held.last)
+        taken = await self._keys.take(token, minute, wanted)
+        if taken is None:
+            raise NotAdmitted(_UNKNOWN)
+        key, got = taken
+        self._held[token.key_id] = _Held(key, read_at, minute, got, wanted, full=got < wanted)
+        self._held.move_to_end(token.key_id)
+        if len(self._held) > _REMEMBERED:
+            self._held.popitem(last=False)
