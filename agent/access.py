@@ -32,8 +32,8 @@ __all__ = [
     "parse",
     "same",
     "share",
-    "unusable",
     "until_next_minute",
+    "unusable",
 ]
 
 KeyScope = Literal["read", "run", "admin"]
@@ -63,8 +63,8 @@ class Token:
 
 
 class Key(Document):
-    """An API key. `max_per_day` and `max_total` are micro-dollars that may be spent with it, over a UTC day and over
-    its life; None is no limit. `window` has the requests taken, by minute since 1970: see `agent.store.keys`."""
+    """An API key. `max_per_day` and `max_total` are micro-dollars that may be spent with it, over a UTC day and
+    over its life; None is no limit. `window` has the requests taken, by minute since 1970 (`agent.store.keys`)."""
 
     id: str = Field(alias="_id")
     hash: str = Field(repr=False)
@@ -86,7 +86,7 @@ class Key(Document):
 
 
 def mint(random: Callable[[int], bytes]) -> tuple[str, Token]:
-    """A new token, as it is shown, and what is kept of it. `random` gives as many unguessable bytes as asked for."""
+    """A new token, as it is shown, and what is kept of it. `random` gives as many unguessable bytes as it is asked."""
     key_id = base64.b32encode(random(_ID_BYTES)).decode().lower()[:_ID_CHARACTERS]
     secret = base64.urlsafe_b64encode(random(_SECRET_BYTES)).decode().rstrip("=")
     return f"purser_{key_id}_{secret}", Token(key_id, _digest(secret))

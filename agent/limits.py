@@ -91,7 +91,7 @@ class Allowance(Document):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """A sum over runs. `key` is its document's id, `name` the setting (or the field of an API key) that bounds it to
+    """A sum over runs. `key` is its document's id, `name` the setting (or the API key's field) that bounds it to
     `limit`, `ends` when a new sum takes its place (None: never)."""
 
     key: str

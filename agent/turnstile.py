@@ -1,9 +1,9 @@
-"""Who is let in with an API key, and how often: the rate of a key over all instances, at no command for most requests.
+"""Who is let in with an API key, and how often: its rate over all instances, at no command for most requests.
 
-An instance takes a share of a key's requests of this minute with the command that reads the key, and answers from it
-until it is used up, the minute ends, or what it knows of the key is `FRESH_SECONDS` old. So a revocation takes as
-long to be seen everywhere. A share that is not used up is lost with its minute: fewer requests than the rate may
-get through, never more.
+An instance takes a share of a key's requests of this minute with the command that reads the key, and answers from
+it until it is used up, the minute ends, or what it knows of the key is `FRESH_SECONDS` old. So a revocation takes
+as long to be seen everywhere. A share that is not used up is lost with its minute: fewer requests than the rate
+may get through, never more.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ _UNKNOWN: Final = "there is no such API key; send Authorization: Bearer with a k
 
 @dataclass(slots=True)
 class _Held:
-    """What this instance has of a key: `left` requests of `minute`, `last` was its last share, `full` says that the
-    key has no more to give in that minute. `read_at` in seconds of the monotonic clock."""
+    """What this instance has of a key: `left` requests of `minute`; `last` was its last share, `full` says that
+    the key has no more to give in that minute. `read_at` in seconds of the monotonic clock."""
 
     key: Key
     read_at: float

@@ -20,20 +20,23 @@ from agent.settings import Settings, load_settings
 from agent.store import open_database
 from agent.store.collections import Database
 from agent.store.due import DueStore
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
+from agent.turnstile import Turnstile
 from agent.world import World, real_world
 from api._problems import ProblemError
 
 if TYPE_CHECKING:
     from agent.services import Services
 
-__all__ = ["Context", "ContextOf", "cron_only", "token_required"]
+__all__ = ["CHALLENGE", "Bearer", "Context", "ContextOf", "cron_only"]
 
 
 _log = logging.getLogger(__name__)
 
-_CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+"""Headers of an answer to whoever bears no token that is known."""
 
 
 class Context:
@@ -51,6 +54,7 @@ class Context:
         self.world = world or real_world()
         self._opening = threading.Lock()  # loops may run in several threads
         self._services: PerLoop[Services] = PerLoop(self._wired, lambda services: services.close())
+        self._turnstile: Turnstile | None = None
 
     @property
     def settings(self) -> Settings:
@@ -90,6 +94,18 @@ class Context:
         """The vendor registry."""
         return VendorStore(self.database)
 
+    @property
+    def keys(self) -> KeyStore:
+        """The API keys."""
+        return KeyStore(self.database)
+
+    @property
+    def turnstile(self) -> Turnstile:
+        """Whom API keys let in. It remembers, so there is one in a process."""
+        if self._turnstile is None:
+            self._turnstile = Turnstile(self.keys, self.world)
+        return self._turnstile
+
     def services(self) -> Services:
         """What a tick works with, for the running loop."""
         return self._services.get()
@@ -117,16 +133,12 @@ ContextOf = Annotated[Context, Depends(_context)]
 """A route's parameter: the process's context."""
 
 
-_bearer = HTTPBearer(auto_error=False, description="API_TOKEN of the server; CRON_SECRET for /api/cron-tick")
+_bearer = HTTPBearer(
+    auto_error=False, description="an API key, or API_TOKEN of the server; CRON_SECRET for /api/cron-tick"
+)
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
-
-
-async def token_required(context: ContextOf, bearer: Bearer) -> None:
-    """Let through who bears API_TOKEN; everyone where none is set, which only happens on a laptop."""
-    token = context.settings.api_token
-    if token is not None:
-        _check(bearer, token.get_secret_value())
+"""A route's parameter: the bearer token, if one was sent."""
 
 
 async def cron_only(context: ContextOf, bearer: Bearer) -> None:
@@ -136,7 +148,7 @@ async def cron_only(context: ContextOf, bearer: Bearer) -> None:
         raise ProblemError(
             "unauthorized",
             "CRON_SECRET is not set on the server; set it to let a cron in",
-            headers=_CHALLENGE,
+            headers=CHALLENGE,
         )
     _check(bearer, secret.get_secret_value())
 
@@ -144,4 +156,4 @@ async def cron_only(context: ContextOf, bearer: Bearer) -> None:
 def _check(bearer: HTTPAuthorizationCredentials | None, wanted: str) -> None:
     given = "" if bearer is None else bearer.credentials
     if not hmac.compare_digest(given.encode(), wanted.encode()):
-        raise ProblemError("unauthorized", "send Authorization: Bearer with the right token", headers=_CHALLENGE)
+        raise ProblemError("unauthorized", "send Authorization: Bearer with the right token", headers=CHALLENGE)

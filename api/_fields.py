@@ -31,6 +31,7 @@ __all__ = [
     "Id",
     "Moment",
     "MomentIn",
+    "Name",
     "RequestBody",
     "RunId",
     "Secret",
@@ -123,6 +124,9 @@ Share = Annotated[
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_harmless)]
 """Text that is not blank and holds no control characters."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,100}$")]
+"""A user's id."""
 
 Moment = Annotated[datetime, PlainSerializer(iso), WithJsonSchema({"type": "string", "format": "date-time"})]
 MomentIn = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]

@@ -16,8 +16,10 @@ from starlette.types import Scope
 from agent.errors import (
     ConfigurationError,
     IdempotencyConflict,
+    KeyNotFound,
     LeaseLost,
     PurserError,
+    RateLimited,
     RunBusy,
     RunNotFound,
     StoreUnavailable,
@@ -59,8 +61,10 @@ class Problem(BaseModel):
 CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_json": (400, "The body is not JSON"),
     "unauthorized": (401, "The bearer token is missing or wrong"),
+    "forbidden": (403, "The API key does not allow this"),
     "run_not_found": (404, "There is no such run"),
     "vendor_not_found": (404, "There is no such vendor"),
+    "key_not_found": (404, "There is no such API key"),
     "not_found": (404, "There is no such route"),
     "method_not_allowed": (405, "The route does not take this method"),
     "run_busy": (409, "Another tick is at this run"),
@@ -70,6 +74,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "uri_too_long": (414, "Path and query are too long"),
     "unsupported_media_type": (415, "The body must be application/json"),
     "invalid_request": (422, "A field is missing, unknown or out of bounds"),
+    "rate_limited": (429, "The API key has made its requests of this minute"),
     "headers_too_large": (431, "The headers are too large"),
     "internal_error": (500, "A fault of ours"),
     "not_configured": (503, "A setting is missing"),
@@ -124,6 +129,8 @@ _ADVICE: Final = {
 _OF_ERROR: Final[dict[type[PurserError], str]] = {
     RunNotFound: "run_not_found",
     VendorNotFound: "vendor_not_found",
+    KeyNotFound: "key_not_found",
+    RateLimited: "rate_limited",
     RunBusy: "run_busy",
     LeaseLost: "run_busy",
     IdempotencyConflict: "idempotency_conflict",

@@ -73,6 +73,7 @@ class RunOut(Answer):
 
     id: Id = Field(alias="_id", description="the run's id")
     user_id: str = Field(description="whose run it is")
+    key_id: str | None = Field(description="the API key that it was started with; null: none")
     goal: str = Field(description="what is to be done")
     status: RunStatus = Field(description="running until it has ended")
     phase: RunPhase = Field(description="what it is at")

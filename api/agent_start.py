@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header
+from fastapi import APIRouter, Header
 from pydantic import Field, StringConstraints
 
 from agent.models import Constraints
 from agent.runs import Order, start
-from api._context import ContextOf, token_required
-from api._fields import Hours, MomentIn, RequestBody, Share, Text, UsdIn
+from api._access import Runner
+from api._context import ContextOf
+from api._fields import Hours, MomentIn, Name, RequestBody, Share, Text, UsdIn
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import RunOut
 
 __all__ = ["router"]
 
-router = APIRouter(route_class=ExactRoute, dependencies=[Depends(token_required)], tags=["runs"])
+router = APIRouter(route_class=ExactRoute, tags=["runs"])
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,100}$")]
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -49,6 +49,8 @@ class StartBody(RequestBody):
     responses=responses(
         "invalid_json",
         "unauthorized",
+        "forbidden",
+        "rate_limited",
         "idempotency_conflict",
         "body_too_large",
         "unsupported_media_type",
@@ -59,12 +61,16 @@ class StartBody(RequestBody):
 )
 async def agent_start(
     body: StartBody,
+    caller: Runner,
     context: ContextOf,
     idempotency_key: Annotated[
         str | None, Header(pattern=r"^[\x21-\x7e]{1,200}$", description="the same key starts the same run once")
     ] = None,
 ) -> RunOut:
     """Create a run. It does nothing yet: ticks advance it. With an Idempotency-Key, repeating is harmless."""
+    if caller.user_id not in (None, body.user_id):
+        error = FieldError(field="userId", message=f"must be {caller.user_id}, whose API key this is")
+        raise ProblemError("forbidden", f"{error.field}: {error.message}; or use one with scope admin", [error])
     if body.deadline is not None and body.deadline <= context.world.now():
         error = FieldError(field="deadline", message="is over; name a time to come")
         raise ProblemError("invalid_request", f"{error.field}: {error.message}", [error])
@@ -77,5 +83,5 @@ async def agent_start(
         deadline=body.deadline,
         price_tolerance=body.price_tolerance,
     )
-    order = Order(body.user_id, body.goal, body.budget_total, constraints)
+    order = Order(body.user_id, body.goal, body.budget_total, constraints, caller.key_id)
     return RunOut.of(await start(context.runs, context.world, order, idempotency_key))

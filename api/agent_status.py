@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api._context import ContextOf, token_required
+from api._access import Reader
+from api._context import ContextOf
 from api._fields import Answer, RequestBody, RunId
 from api._problems import responses
 from api._shapes import JobOut, ObservationOut, PaymentOut, RunOut
 
 __all__ = ["router"]
 
-router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
+router = APIRouter(tags=["runs"])
 
 
 class StatusQuery(RequestBody):
@@ -47,14 +48,23 @@ class StatusAnswer(Answer):
 @router.get(
     "/api/agent-status",
     summary="Show a run",
-    responses=responses("unauthorized", "run_not_found", "invalid_request", "not_configured", "store_unavailable"),
+    responses=responses(
+        "unauthorized",
+        "forbidden",
+        "rate_limited",
+        "run_not_found",
+        "invalid_request",
+        "not_configured",
+        "store_unavailable",
+    ),
 )
 async def agent_status(
     context: ContextOf,
+    caller: Reader,
     asked: Annotated[StatusQuery, Query()],
 ) -> StatusAnswer:
     """The run, its jobs and payments, and a page of its trail: the newest, or those before or after a number."""
-    run = await context.runs.get(asked.run_id)
+    run = await context.runs.get(asked.run_id, caller.user_id)
     observations = await context.runs.observations(run, asked.limit, before=asked.before, after=asked.after)
     return StatusAnswer(
         run=RunOut.of(run),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter
 from pydantic import Field
 
 from agent.tick import TickResult, tick
-from api._context import token_required
+from api._access import Runner
 from api._fields import Answer, RequestBody, RunId
 from api._json import ExactRoute
 from api._problems import responses
@@ -17,7 +17,7 @@ from api._shapes import RunOut
 
 __all__ = ["RunBody", "TickAnswer", "router"]
 
-router = APIRouter(route_class=ExactRoute, dependencies=[Depends(token_required)], tags=["runs"])
+router = APIRouter(route_class=ExactRoute, tags=["runs"])
 
 
 class RunBody(RequestBody):
@@ -45,6 +45,8 @@ class TickAnswer(Answer):
 TICK_PROBLEMS = responses(
     "invalid_json",
     "unauthorized",
+    "forbidden",
+    "rate_limited",
     "run_not_found",
     "run_busy",
     "body_too_large",
@@ -56,6 +58,6 @@ TICK_PROBLEMS = responses(
 
 
 @router.post("/api/agent-tick", summary="Advance a run by one step", responses=TICK_PROBLEMS)
-async def agent_tick(body: RunBody, services: ServicesOf) -> TickAnswer:
+async def agent_tick(body: RunBody, caller: Runner, services: ServicesOf) -> TickAnswer:
     """Recover, observe, plan and act, once. A run that has ended stays as it is (200)."""
-    return TickAnswer.of(await tick(services, body.run_id))
+    return TickAnswer.of(await tick(services, body.run_id, caller.user_id))

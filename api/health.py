@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from agent.lifecycle import RUN
-from api._context import ContextOf, token_required
+from api._access import admin
+from api._context import ContextOf
 from api._fields import Answer
 from api._problems import responses
 
@@ -44,10 +45,10 @@ async def health(context: ContextOf) -> HealthAnswer:
     "/metrics",
     summary="Prometheus metrics",
     response_class=Response,
-    dependencies=[Depends(token_required)],
+    dependencies=[Depends(admin)],
     responses={
         200: {"content": {"text/plain": {}}},
-        **responses("unauthorized", "not_configured", "store_unavailable"),
+        **responses("unauthorized", "forbidden", "rate_limited", "not_configured", "store_unavailable"),
     },
 )
 async def metrics(context: ContextOf) -> Response:

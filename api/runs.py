@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final
+from datetime import datetime
+from typing import Annotated
 
 from bson import ObjectId
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Query
 from pydantic import Field
 
 from agent.lifecycle import RunStatus
-from agent.models import Run
-from api._context import ContextOf, token_required
+from api._access import Reader
+from api._context import ContextOf
 from api._fields import Answer, RequestBody
+from api._paging import cursor_of, position
 from api._problems import responses
 from api._shapes import RunOut
 
 __all__ = ["router"]
 
-router = APIRouter(dependencies=[Depends(token_required)], tags=["runs"])
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+router = APIRouter(tags=["runs"])
 
 
 class RunsQuery(RequestBody):
@@ -44,27 +43,33 @@ class RunsAnswer(Answer):
 @router.get(
     "/api/runs",
     summary="List runs",
-    responses=responses("unauthorized", "invalid_request", "not_configured", "store_unavailable"),
+    responses=responses(
+        "unauthorized", "forbidden", "rate_limited", "invalid_request", "not_configured", "store_unavailable"
+    ),
 )
 async def list_runs(
     context: ContextOf,
+    caller: Reader,
     asked: Annotated[RunsQuery, Query()],
 ) -> RunsAnswer:
-    """Runs, newest first; `userId` and `status` narrow them."""
-    older_than = _position(asked.cursor) if asked.cursor else None
+    """Runs, newest first; `userId` and `status` narrow them. With an API key only its user's are there."""
+    if caller.user_id is not None and asked.user_id not in (None, caller.user_id):
+        return RunsAnswer(runs=[], next_cursor=None)
     found = await context.runs.page(
-        asked.limit + 1, user_id=asked.user_id, status=asked.status, older_than=older_than
+        asked.limit + 1,
+        user_id=caller.user_id or asked.user_id,
+        status=asked.status,
+        older_than=_older_than(asked.cursor),
     )
     page = found[: asked.limit]
     return RunsAnswer(
-        runs=[RunOut.of(run) for run in page], next_cursor=_cursor(page[-1]) if len(found) > asked.limit else None
+        runs=[RunOut.of(run) for run in page],
+        next_cursor=cursor_of(page[-1].created_at, page[-1].id) if len(found) > asked.limit else None,
     )
 
 
-def _cursor(run: Run) -> str:
-    return f"{(run.created_at - _EPOCH) // timedelta(milliseconds=1)}-{run.id}"
-
-
-def _position(cursor: str) -> tuple[datetime, ObjectId]:
-    millis, _, run_id = cursor.partition("-")
-    return _EPOCH + timedelta(milliseconds=int(millis)), ObjectId(run_id)
+def _older_than(cursor: str | None) -> tuple[datetime, ObjectId] | None:
+    if cursor is None:
+        return None
+    moment, run_id = position(cursor)
+    return moment, ObjectId(run_id)

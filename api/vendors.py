@@ -15,7 +15,8 @@ from pydantic.json_schema import SkipJsonSchema
 
 from agent.sealing import NoKeys
 from agent.vendor_secrets import reseal
-from api._context import Context, ContextOf, token_required
+from api._access import Reader, admin
+from api._context import Context, ContextOf
 from api._fields import Answer, RequestBody, Secret, UsdIn
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
@@ -26,9 +27,7 @@ from vendors.models import Vendor
 
 __all__ = ["router"]
 
-router = APIRouter(
-    route_class=ExactRoute, prefix="/api/vendors", dependencies=[Depends(token_required)], tags=["vendors"]
-)
+router = APIRouter(route_class=ExactRoute, prefix="/api/vendors", tags=["vendors"])
 
 
 def _score(value: object) -> float:
@@ -112,17 +111,26 @@ class ResealAnswer(Answer):
     failed: list[UnopenedOut] = Field(description="secrets that stay as they are; their vendors cannot be used")
 
 
-_COMMON = ("unauthorized", "not_configured", "store_unavailable")
+_COMMON = ("unauthorized", "forbidden", "rate_limited", "not_configured", "store_unavailable")
 _BODY = (*_COMMON, "invalid_json", "body_too_large", "unsupported_media_type", "invalid_request")
 
 
 @router.get("", summary="List vendors", responses=responses(*_COMMON))
-async def list_vendors(context: ContextOf) -> VendorsAnswer:
-    """All vendors, by id."""
-    return VendorsAnswer(vendors=[VendorOut.of(vendor) for vendor in await context.vendors.list()])
+async def list_vendors(context: ContextOf, caller: Reader) -> VendorsAnswer:
+    """All vendors, by id. Which jobs a vendor's record rests on is shown to who may see everybody's runs."""
+    found = await context.vendors.list()
+    if caller.user_id is not None:
+        found = [replace(each, record=replace(each.record, evidence=())) for each in found]
+    return VendorsAnswer(vendors=[VendorOut.of(vendor) for vendor in found])
 
 
-@router.post("", status_code=201, summary="Register a vendor", responses=responses(*_BODY, "vendor_exists"))
+@router.post(
+    "",
+    status_code=201,
+    summary="Register a vendor",
+    dependencies=[Depends(admin)],
+    responses=responses(*_BODY, "vendor_exists"),
+)
 async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
     """Add a vendor. Without `payTo` its payee is pinned at the first payment and never changes by itself."""
     with _naming_the_field():
@@ -145,7 +153,12 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
     return VendorOut.of(vendor)
 
 
-@router.patch("/{vendor_id}", summary="Change a vendor", responses=responses(*_BODY, "vendor_not_found"))
+@router.patch(
+    "/{vendor_id}",
+    summary="Change a vendor",
+    dependencies=[Depends(admin)],
+    responses=responses(*_BODY, "vendor_not_found"),
+)
 async def change_vendor(vendor_id: VendorId, body: VendorChange, context: ContextOf) -> VendorOut:
     """Change what is given; the record and its evidence stay. `payTo: null` has the next payment pin it anew."""
     changes: dict[str, Any] = body.model_dump(exclude_unset=True)
@@ -183,6 +196,7 @@ async def reseal_secrets(_: ResealBody, context: ContextOf) -> ResealAnswer:
     "/{vendor_id}",
     status_code=204,
     summary="Remove a vendor",
+    dependencies=[Depends(admin)],
     responses=responses(*_COMMON, "vendor_not_found", "invalid_request"),
 )
 async def remove_vendor(vendor_id: VendorId, context: ContextOf) -> None:

@@ -1,8 +1,8 @@
 """API keys, and the requests that are made with them, counted over all instances.
 
-A minute's requests are one number in the key's document. Whoever wants some adds them in one operation, which reads
-the key too; what the number was before says how many of them are still within the key's rate. No two callers get
-the same ones, so there is nothing to compare and nothing to lock.
+A minute's requests are one number in the key's document. Whoever wants some adds them in one operation, which
+reads the key too; what the number was before says how many of them are still within the key's rate. No two callers
+get the same ones, so there is nothing to compare and nothing to lock.
 """
 
 from __future__ import annotations

@@ -55,4 +55,4 @@ async def an_api(faults: str = "", **settings: object) -> Api:
     stage = await a_stage(faults, settings=settings)
     app = create_app(StageContext(stage, stage.services.settings))
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
-    return Api(httpx.AsyncClient(transport=transport, base_url="http://purser"), stage, app)
+    return Api(httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1"), stage, app)

@@ -196,7 +196,7 @@ async def _wired(
         wallet=Wallet.local(KEY),
     )
     transport = httpx.ASGITransport(create_api(_Wired(services, database)))
-    return services, runs, planner, httpx.AsyncClient(transport=transport, base_url="http://purser")
+    return services, runs, planner, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 def _registered(persona: Persona, endpoint: str, *, pinned: bool) -> Vendor:
