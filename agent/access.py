@@ -86,7 +86,7 @@ class Key(Document):
 
 
 def mint(random: Callable[[int], bytes]) -> tuple[str, Token]:
-    """A new token, as it is shown, and what is kept of it. `random` gives as many unguessable bytes as it is asked."""
+    """A new token, as it is shown, and what is kept of it. `random` gives so many bytes that nobody can guess."""
     key_id = base64.b32encode(random(_ID_BYTES)).decode().lower()[:_ID_CHARACTERS]
     secret = base64.urlsafe_b64encode(random(_SECRET_BYTES)).decode().rstrip("=")
     return f"purser_{key_id}_{secret}", Token(key_id, _digest(secret))

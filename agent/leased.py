@@ -26,8 +26,8 @@ class LeasedRun:
         self._stored = run
         self.draft = run.model_copy(update={"outbox": Outbox()})
         self.key: Key | None = None
-        """The key that the run was started with, as it was at `key_read_at` (monotonic seconds)."""
-        self.key_read_at = 0.0
+        """The key that the run was started with, as it was at `key_read_at` (monotonic s; None: not read yet)."""
+        self.key_read_at: float | None = None
 
     def note(self, kind: str, content: str, data: dict[str, Json] | None = None) -> None:
         """Add an observation to the draft."""

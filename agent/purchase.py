@@ -197,6 +197,7 @@ async def _authorize(
         desk.draft = ledger.count_in(desk.draft, job_id, keys)
         await desk.commit()
     await take(services, desk.draft, job_id, wanted)
+    await limits_of(desk, services)  # a key that was revoked while others were asked
     now = services.world.now()
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
     desk.draft = booking.authorized(

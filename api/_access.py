@@ -1,8 +1,8 @@
 """Who is calling, and what they may do: the operator with API_TOKEN, or somebody with an API key.
 
 With no API_TOKEN set the API is open to this machine alone: the connection must have come in on a loopback
-address, ask for a loopback name (a web page whose name was made to lead here asks for its own), and show no sign of
-a proxy.
+address, ask for a loopback name (a web page whose name was made to lead here asks for its own), and show no sign
+of a proxy.
 """
 
 from __future__ import annotations

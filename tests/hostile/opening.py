@@ -19,6 +19,7 @@ from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
+from agent.store.keys import KeyStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
 from agent.wallet import Wallet

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.sim import mutants_booking, mutants_limits, mutants_signing, mutants_storing
+from tests.sim import mutants_booking, mutants_keys, mutants_limits, mutants_signing, mutants_storing
 from tests.sim.mutants_hunt import REGISTER, Mutant
 
 __all__ = ["MUTANTS", "Mutant"]
 
-_MODULES: Final = (mutants_signing, mutants_booking, mutants_limits, mutants_storing)
+_MODULES: Final = (mutants_signing, mutants_booking, mutants_limits, mutants_keys, mutants_storing)
 """Importing them fills the register."""
 
 MUTANTS: Final[tuple[Mutant, ...]] = tuple(REGISTER)

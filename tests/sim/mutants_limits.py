@@ -63,8 +63,9 @@ def taken_after_signing(patch: Patch) -> None:
         desk: LeasedRun, services: Services, vendor: Vendor, job_id: str, challenge: Challenge
     ) -> PaymentHeader:
         header = await real(desk, services, vendor, job_id, challenge)
-        at = desk.draft.reservations[job_id].created_at
-        await spending.take(services, desk.draft, job_id, spending.scopes_of(services, vendor.vendor_id, at))
+        at, limits = desk.draft.reservations[job_id].created_at, await spending.limits_of(desk, services)
+        wanted = spending.scopes_of(services, limits, vendor.vendor_id, at)
+        await spending.take(services, desk.draft, job_id, wanted)
         return header
 
     patch.setattr(purchase, "take", _uncounted)
@@ -99,8 +100,8 @@ def swept_alive(patch: Patch) -> None:
 class _Forgetful(RunStore):
     """Runs as they are without what they have yet to tell."""
 
-    async def get(self, run_id: ObjectId) -> Run:
-        return (await super().get(run_id)).model_copy(update={"outbox": Outbox()})
+    async def get(self, run_id: ObjectId, user_id: str | None = None) -> Run:
+        return (await super().get(run_id, user_id)).model_copy(update={"outbox": Outbox()})
 
 
 @mutant(seeds=2000)

@@ -1,16 +1,19 @@
 """All runs of a wallet together: what vendors have, or could still take, is never above a limit.
 
 Whether a limit held is asked of the vendors' journal. From the run documents it takes only when, and for whom,
-money was set aside, for that says which day a payment belongs to.
+money was set aside, for that says which day a payment belongs to. Who has which API key it is told, and when that
+was revoked; what was signed for its runs later than `_SEEN_BY` is too much.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agent.limits import Allowance, Limits, scopes
+from agent.limits import Allowance, KeyLimits, Limits, scopes
 from agent.models import Run
 from agent.store.collections import Database
 from agent.store.runs import RunStore
@@ -21,15 +24,30 @@ __all__ = ["Purse"]
 
 _MOST: Final = 10_000
 
+_SEEN_BY: Final = timedelta(seconds=6)
+"""How long after a key was revoked somebody may still sign who has not heard of it, by a clock that is right."""
+
 
 class Purse:
     """One wallet's."""
 
     def __init__(
-        self, journal: Journal, limits: Limits, wallet: str, unix: Callable[[], float], *, lapses: bool = False
+        self,
+        journal: Journal,
+        limits: Limits,
+        wallet: str,
+        unix: Callable[[], float],
+        *,
+        lapses: bool = False,
+        keys: Mapping[str, KeyLimits] | None = None,
+        skew: timedelta = timedelta(),
     ) -> None:
-        """`unix`: the true time; `lapses`: the chain can be read, so that what ran out unused may be freed."""
+        """`unix`: the true time; `lapses`: the chain can be read, so that what ran out unused may be freed;
+        `keys`: what each user's key allows; `skew`: most that a clock is wrong."""
         self._journal = journal
+        self._keys = keys or {}
+        self._late = _SEEN_BY + skew
+        self._revoked: datetime | None = None
         self._limits = limits
         self._wallet = wallet
         self._unix = unix
@@ -40,13 +58,25 @@ class Purse:
         self._seen = 0
 
     def written(self, document: Mapping[str, Any]) -> None:
-        """A run as it was written: its reservations say what they count in."""
+        """A run as it was written: its reservations say what they count in.
+
+        Raises:
+            Wrong: something was signed with a key that was revoked.
+        """
+        key = self._keys.get(document["userId"])
         for job, reservation in document["reservations"].items():
+            signed = reservation["authorization"]
+            if key and signed and self._revoked and signed["signedAt"] > self._revoked + self._late:
+                raise Wrong("a revoked key buys nothing more", f"{job}: {signed['signedAt']}, {self._revoked}")
             if job not in self._sums:
-                at = reservation["createdAt"]
-                found = scopes(self._limits, self._wallet, reservation["vendorId"], at)
+                at, limits = reservation["createdAt"], replace(self._limits, key=key)
+                found = scopes(limits, self._wallet, reservation["vendorId"], at)
                 self._sums[job] = tuple(each.key for each in found)
                 self._bounds |= {each.key: each.limit for each in found}
+
+    def revoked(self, now: datetime) -> None:
+        """The key was revoked, now by the true time."""
+        self._revoked = self._revoked or now
 
     def look(self) -> None:
         """See what was presented since the last look.

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Final
 from unittest import mock
 
+from agent.limits import KeyLimits
 from agent.models import Constraints
 from agent.money import at_rate
 from agent.settings import Settings
@@ -20,7 +21,10 @@ from gpu_vendor_mock.faults import Endpoint, FaultName
 from tests.agent.stage import START
 from tests.sim.scheduler import Fate, Temper
 
-__all__ = ["FAULTS", "Buyer", "Scenario", "draw"]
+__all__ = ["FAULTS", "KEY_ID", "Buyer", "Scenario", "draw"]
+
+KEY_ID: Final = "simulatedkey"
+"""The API key that several buyers may share."""
 
 _ARGUMENTS: Final = {
     FaultName.FAIL_AT_EPOCH: ("1", "2"),
@@ -43,18 +47,20 @@ _TROUBLES: Final = tuple(fate for fate in Fate if fate is not Fate.GO)
 
 @dataclass(frozen=True, slots=True)
 class Buyer:
-    """A user with a goal: budget in micro-dollars, and whether he may change his mind."""
+    """A user with a goal: budget in micro-dollars, whether he may change his mind, and whether he has the key."""
 
     budget: int
     constraints: Constraints
     fickle: bool
+    keyed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """A seed, drawn. `period`: seconds between two rounds of a cron; `whims`: chance that a planner's word is not
     the stub's; `wire_faults`: chance of a fault in a request's header; `skew`: most that a clock is wrong;
-    `chain_late`: by how many seconds the chain is read late, None where it cannot be read."""
+    `chain_late`: by how many seconds the chain is read late, None where it cannot be read; `key`: what the buyers
+    with the key may spend together, and `revoked_after` the seconds until it is revoked, if ever."""
 
     tickers: int
     buyers: tuple[Buyer, ...]
@@ -71,6 +77,8 @@ class Scenario:
     skew: timedelta
     temper: Temper
     steps: int
+    key: KeyLimits | None = None
+    revoked_after: float | None = None
 
     @property
     def calm(self) -> bool:
@@ -80,30 +88,60 @@ class Scenario:
 
 
 def draw(seed: int) -> Scenario:
-    """The scenario of a seed, always the same. In one of four, limits bind all its runs together."""
-    scenario, chance = _drawn(seed), random.Random(f"{seed}/limits")
-    return scenario if scenario.calm or chance.random() < 0.75 else _limited(scenario, chance)
+    """The scenario of a seed, always the same. In one of four, limits bind all its runs together, and in another
+    (or the same) the limits of a key bind those that were started with it."""
+    scenario = _drawn(seed)
+    if scenario.calm:
+        return scenario
+    for name, bind in (("limits", _limited), ("key", _keyed)):
+        chance = random.Random(f"{seed}/{name}")
+        if chance.random() >= 0.75:
+            scenario = bind(scenario, chance)
+    return scenario
 
 
-def _limited(scenario: Scenario, chance: random.Random) -> Scenario:
-    """Two buyers at least, and limits that some of what they want is above. They do not wait for the next day."""
+def _in_company(scenario: Scenario, chance: random.Random) -> Scenario:
+    """Two buyers at least. They do not wait for the next day."""
     until = START + timedelta(hours=chance.choice((2, 3, 6)))
     wanted = (*scenario.buyers, *(_buyer(chance, calm=False) for _ in range(2 - len(scenario.buyers))))
     buyers = tuple(
         replace(each, constraints=each.constraints.model_copy(update={"deadline": until})) for each in wanted
     )
-    prices = [
+    return replace(scenario, buyers=buyers)
+
+
+def _prices(scenario: Scenario) -> list[int]:
+    """What each buyer would pay at each vendor."""
+    return [
         at_rate(vendor.base_price_per_hour, buyer.constraints.max_hours or 0.1)
         for vendor in scenario.vendors
-        for buyer in buyers
+        for buyer in scenario.buyers
     ]
+
+
+def _keyed(scenario: Scenario, chance: random.Random) -> Scenario:
+    """Most buyers share a key, with limits that some of what they want is above; or somebody revokes it."""
+    scenario = _in_company(scenario, chance)
+    prices = _prices(scenario)
+    return replace(
+        scenario,
+        buyers=tuple(replace(each, keyed=chance.random() < 0.85) for each in scenario.buyers),
+        key=KeyLimits(KEY_ID, _limit(chance, prices), _limit(chance, prices)),
+        revoked_after=chance.choice((None, None, None, 0.5, 5.0, 60.0, 400.0)),
+    )
+
+
+def _limited(scenario: Scenario, chance: random.Random) -> Scenario:
+    """Limits that some of what its buyers want is above."""
+    scenario = _in_company(scenario, chance)
+    prices = _prices(scenario)
     limits = {
         "max_per_day": _limit(chance, prices),
         "max_per_vendor_per_day": _limit(chance, prices),
         "max_per_wallet": _limit(chance, prices),
         "max_per_payment": chance.choice((None, None, None, max(prices), max(prices) - 1)),
     }
-    return replace(scenario, buyers=buyers, settings=scenario.settings.model_copy(update=limits))
+    return replace(scenario, settings=scenario.settings.model_copy(update=limits))
 
 
 def _limit(chance: random.Random, prices: Sequence[int]) -> int | None:

@@ -1,4 +1,4 @@
-"""Two runs over one wallet whose day allows one of them, interleaved; somebody dies at each effect in turn."""
+"""Two runs whose wallet, or key, allows one of them a day, interleaved; somebody dies at each effect in turn."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import stamina
 from bson import ObjectId
 
 from agent.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.limits import KeyLimits
 from agent.models import Constraints, Run
 from agent.runs import Order, start
+from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
@@ -25,12 +27,15 @@ from tests.sim.crash_blows import Breaker
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.purse import Purse
 from tests.sim.quick import quick_copies
+from tests.sim.world import the_key
 
 T = TypeVar("T")
 
 PRICE: Final = 1_400_000
 ROUNDS: Final = 400
 MOST: Final = 2_000
+KEY: Final = KeyLimits("sharedbyboth", 2_000_000, 3_000_000)
+WHOSE = pytest.mark.parametrize("key", [None, KEY], ids=["the wallet's", "the key's"])
 KINDS = pytest.mark.parametrize(
     ("kind", "after"),
     [(Reaper, True), (Breaker, False), (Breaker, True)],
@@ -74,14 +79,18 @@ class Watching:
 
 
 class Rivals:
-    """Two runs over one wallet."""
+    """Two runs over one wallet, or also one key."""
 
-    def __init__(self, stage: Stage, watching: Watching, deadline: timedelta | None) -> None:
+    def __init__(
+        self, stage: Stage, watching: Watching, deadline: timedelta | None, key: KeyLimits | None
+    ) -> None:
         """`deadline`: from the start; None waits for as long as it takes."""
         self._stage = stage
+        self._key_id = None if key is None else key.key_id
         self._watching = watching
         limits, wallet = stage.services.settings.limits, stage.services.wallet.address
-        self._purse = Purse(stage.record, limits, wallet, stage.clock.unix)
+        keys = {} if key is None else {"u": key}
+        self._purse = Purse(stage.record, limits, wallet, stage.clock.unix, keys=keys)
         watching.purse = self._purse
         payees = {each.vendor_id: each.pay_to for each in DEFAULT_CATALOG}
         self._oracle = Oracle(stage.database, stage.record, stage.chain, payees)
@@ -90,7 +99,7 @@ class Rivals:
     async def live(self) -> list[Run]:
         """Both to their ends."""
         wanted = Constraints(vendor_ids=("gpu_vendor_1",), max_hours=1.0, deadline=self._until)
-        order = Order("u", "Fine-tune tiny-llm", 5_000_000, wanted)
+        order = Order("u", "Fine-tune tiny-llm", 5_000_000, wanted, self._key_id)
         ids = [(await self._insist(order, key)).id for key in ("a", "b")]
         for _ in range(ROUNDS):
             found = await asyncio.gather(*(self._tick(each) for each in ids))
@@ -136,32 +145,39 @@ class Rivals:
         return await RunStore(self._stage.database).get(run_id)
 
 
-async def rivals(reaper: Reaper, deadline: timedelta | None = None) -> tuple[list[Run], Counter[str]]:
-    """How both end, and what was paid on each day."""
+async def rivals(
+    reaper: Reaper, key: KeyLimits | None, deadline: timedelta | None = None
+) -> tuple[list[Run], Counter[str]]:
+    """How both end, and what was paid on each day. Limits are those of the key, or without one of the wallet."""
     watching = Watching(reaper)
-    stage = await a_stage(watcher=watching, epoch_seconds=1, settings={"max_per_day": "2", "max_per_wallet": "3"})
-    ended = await Rivals(stage, watching, deadline).live()
+    limits: dict[str, object] = {"max_per_day": "2", "max_per_wallet": "3"} if key is None else {}
+    stage = await a_stage(watcher=watching, epoch_seconds=1, settings=limits)
+    if key is not None:
+        await KeyStore(stage.database).add(the_key(key))
+    ended = await Rivals(stage, watching, deadline, key).live()
     days: Counter[str] = Counter()
     for moved in stage.record.settlements:
         days["first" if moved.at < START.timestamp() + 12 * 3_600 else "later"] += moved.amount
     return ended, days
 
 
-async def test_the_second_waits_for_the_next_day() -> None:
+@WHOSE
+async def test_the_second_waits_for_the_next_day(key: KeyLimits | None) -> None:
     """Untouched: one is paid for today, one tomorrow."""
-    ended, days = await rivals(Reaper())
+    ended, days = await rivals(Reaper(), key)
 
     assert [run.status for run in ended] == ["completed", "completed"]
     assert days == {"first": PRICE, "later": PRICE}
 
 
-async def test_whoever_dies_after_any_effect_one_is_paid_for_a_day() -> None:
+@WHOSE
+async def test_whoever_dies_after_any_effect_one_is_paid_for_a_day(key: KeyLimits | None) -> None:
     """The first effect of the two, the second, ... until both get through untouched."""
     lives = 0
     for number in range(1, MOST):
         reaper = Reaper()
         reaper.kill_at(number, after=True)
-        ended, days = await rivals(reaper)
+        ended, days = await rivals(reaper, key)
         if reaper.struck is None:
             break
         lives += 1
@@ -170,21 +186,23 @@ async def test_whoever_dies_after_any_effect_one_is_paid_for_a_day() -> None:
     assert lives > 60
 
 
+@WHOSE
 @KINDS
 async def test_whoever_dies_at_any_effect_the_other_is_told_which_limit_it_was(
-    kind: type[Reaper], after: bool
+    kind: type[Reaper], after: bool, key: KeyLimits | None
 ) -> None:
     """With deadlines before midnight: one of the two completes, the other ends with `limit_reached`."""
     lives = 0
     for number in range(1, MOST):
         reaper = kind()
         reaper.kill_at(number, after=after)
-        ended, days = await rivals(reaper, timedelta(hours=6))
+        ended, days = await rivals(reaper, key, timedelta(hours=6))
         if reaper.struck is None:
             break
         lives += 1
         assert sorted(run.status for run in ended) == ["completed", "failed"], reaper.struck
         (failed,) = [run.failure for run in ended if run.failure]
         assert failed.code == "limit_reached", reaper.struck
+        assert failed.message.count("KEY_MAX_PER_DAY" if key else "MAX_PER_DAY") == 1, reaper.struck
         assert days == {"first": PRICE}, reaper.struck
     assert lives > 60

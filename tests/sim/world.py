@@ -22,7 +22,9 @@ import httpx
 from bson import ObjectId
 
 from agent import runs
+from agent.access import Key
 from agent.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.limits import KeyLimits
 from agent.models import Run
 from agent.rounds import tick_due
 from agent.runs import Order
@@ -51,7 +53,7 @@ from tests.sim.loop import VirtualClock, VirtualLoop
 from tests.sim.notary import Notary
 from tests.sim.oracle import Oracle, Wrong
 from tests.sim.purse import Purse
-from tests.sim.scenario import FAULTS, Buyer, Scenario
+from tests.sim.scenario import FAULTS, KEY_ID, Buyer, Scenario
 from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
 from tests.sim.whims import WhimsicalPlanner
 from tests.sim.witness import Witness
@@ -61,7 +63,7 @@ from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS
 
-__all__ = ["Met", "World"]
+__all__ = ["Met", "World", "the_key"]
 
 T = TypeVar("T")
 
@@ -73,6 +75,21 @@ _DEAD_FOR: Final = (1.0, 0.0, 12.0, 60.0, 300.0)
 
 _CHANGES_HIS_MIND: Final = (20.0, 0.0, 0.5, 5.0, 90.0, 400.0)
 """Seconds from a run's start to its cancelling."""
+
+
+def the_key(limits: KeyLimits) -> Key:
+    """An API key with these limits, as the store has it."""
+    return Key(
+        id=limits.key_id,
+        hash="",
+        user_id="u",
+        name="simulated",
+        scopes=("run",),
+        max_per_day=limits.per_day,
+        max_total=limits.total,
+        requests_per_minute=600,
+        created_at=START,
+    )
 
 
 @dataclass
@@ -108,6 +125,10 @@ class World:
             _wallet().address,
             self._clock.unix,
             lapses=scenario.chain_late is not None,
+            keys={f"u{number}": scenario.key for number, each in enumerate(scenario.buyers) if each.keyed}
+            if scenario.key
+            else {},
+            skew=scenario.skew,
         )
         self.scheduler = Scheduler(self._clock, choices, scenario.temper, scenario.steps, self._look)
         self._transport = InProcess(self._vendors())
@@ -144,6 +165,9 @@ class World:
         for persona in self.scenario.vendors:
             await registry.add(registered(persona, pinned=self.scenario.pinned))
         tasks = [asyncio.ensure_future(self._ticker(number)) for number in range(self.scenario.tickers)]
+        if self.scenario.key is not None:
+            await KeyStore(self._database).add(the_key(self.scenario.key))
+            tasks.append(asyncio.ensure_future(self._revoker()))
         tasks += [
             asyncio.ensure_future(self._user(buyer, number)) for number, buyer in enumerate(self.scenario.buyers)
         ]
@@ -223,7 +247,8 @@ class World:
 
     async def _user(self, buyer: Buyer, number: int) -> None:
         """Starts a run until it is told that it has; may cancel it until it is told that it is."""
-        order = Order(f"u{number}", "Fine-tune tiny-llm", buyer.budget, buyer.constraints)
+        key_id = KEY_ID if buyer.keyed else None
+        order = Order(f"u{number}", "Fine-tune tiny-llm", buyer.budget, buyer.constraints, key_id)
         run = await self._insist(lambda services: runs.start(services.runs, services.world, order, "once"))
         self._promised[run.id] = False
         if not buyer.fickle:
@@ -231,6 +256,13 @@ class World:
         await asyncio.sleep(self._choices.pick(_CHANGES_HIS_MIND))
         answer = await self._insist(lambda services: runs.cancel(services, run.id))
         self._promised[run.id] = answer.run.cancel_requested
+
+    async def _revoker(self) -> None:
+        """Revokes the key at some time, in some schedules."""
+        if self.scenario.revoked_after is not None:
+            await asyncio.sleep(self.scenario.revoked_after)
+            await self._insist(lambda services: services.keys.revoke(KEY_ID, services.world.now()))
+            self._met["keys revoked"] += 1
 
     async def _insist(self, ask: Callable[[Services], Awaitable[T]]) -> T:
         """Ask until there is an answer, as often as the process that is asked dies or has no store."""
@@ -336,6 +368,8 @@ class World:
             if name == "update runs" and isinstance(result, dict):
                 self._purse.written(result)
                 self._witness.written(process.name, result, self._clock.now())
+            elif name == "update keys":
+                self._purse.revoked(self._clock.now())
             elif name == "insert runs":
                 for found in await self._database.collection("runs").find({}, [("_id", 1)], 10):
                     if str(found["_id"]) not in self._witness.runs:
