@@ -58,7 +58,7 @@ def test_every_parameter_is_described() -> None:
 
 def test_requests_have_examples() -> None:
     """So that /docs can be tried at once."""
-    for name in ("StartBody", "RunBody", "VendorBody"):
+    for name in ("KeyBody", "StartBody", "RunBody", "VendorBody"):
         fields = DESCRIPTION["components"]["schemas"][name]
         assert [field for field in fields["required"] if not fields["properties"][field].get("examples")] == []
 
@@ -66,10 +66,12 @@ def test_requests_have_examples() -> None:
 def test_the_routes_are_those_of_the_design() -> None:
     """No more and no fewer."""
     assert sorted(name for name, _ in OPERATIONS) == [
+        "DELETE /api/keys/{key_id}",
         "DELETE /api/vendors/{vendor_id}",
         "GET /api/agent-status",
         "GET /api/cron-tick",
         "GET /api/health",
+        "GET /api/keys",
         "GET /api/parked-runs",
         "GET /api/runs",
         "GET /api/vendors",
@@ -78,6 +80,7 @@ def test_the_routes_are_those_of_the_design() -> None:
         "POST /api/agent-cancel",
         "POST /api/agent-start",
         "POST /api/agent-tick",
+        "POST /api/keys",
         "POST /api/vendors",
         "POST /api/vendors/reseal",
     ]
