@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts import cli_audit, cli_local, cli_pay, cli_vendors, cli_wallet, cli_x402
+from scripts import cli_audit, cli_keys, cli_local, cli_pay, cli_vendors, cli_wallet, cli_x402
 from scripts.exits import MEANINGS, Exit
 from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(cli_vendors.app, name="vendors")
+app.add_typer(cli_keys.app, name="keys")
 app.add_typer(cli_audit.app, name="audit")
 app.add_typer(cli_wallet.app, name="wallet")
 app.add_typer(cli_x402.app, name="x402")
@@ -182,7 +183,7 @@ def _end_as(status: str) -> None:
 
 
 app.command(epilog=cli_pay.EPILOG)(cli_pay.pay)
-for local in (cli_local.init, cli_local.demo, cli_local.dev, cli_local.worker):
+for local in (cli_local.init, cli_local.demo, cli_local.dev, cli_local.serve, cli_local.worker):
     app.command()(local)
 
 

@@ -1,4 +1,4 @@
-"""Commands that do more than talk to a server: `init`, `demo`, `dev`, `worker`."""
+"""Commands that do more than talk to a server: `init`, `demo`, `dev`, `serve`, `worker`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from scripts.options import JsonFlag
 from scripts.session import failing, say, settings_now
 
-__all__ = ["demo", "dev", "init", "worker"]
+__all__ = ["demo", "dev", "init", "serve", "worker"]
 
 
 def init(json: JsonFlag = False) -> None:
@@ -94,3 +94,25 @@ def worker(
 
         done = run_worker(settings_now(), grace, note)
         note(f"stopped after {done.ticks} ticks; {done.failures} could not be made, {done.cut_off} were cut off")
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="where to listen; 0.0.0.0: on all addresses")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0: any that is free")] = 3000,
+    json: JsonFlag = False,
+) -> None:
+    """Serve the API, until it is told to stop.
+
+    Without API_TOKEN only this machine can be served: on any other address it does not start.
+    """
+    with failing(json):
+        from scripts.serve import run_server
+        from scripts.text import said
+
+        def up(url: str) -> None:
+            if json:
+                print(jsons.dumps({"url": url}), flush=True)
+            else:
+                say(said(f"API at {url} (described at {url}/docs)", "bold green"))
+
+        run_server(settings_now(), host, port, up, log=not json)

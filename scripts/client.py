@@ -3,8 +3,9 @@
 ClientError
 ├── Unreachable    no Purser server answers at the address, or what answers is none
 └── Refused        the server said no: `status`, `code`, `detail`, `fields` of its problem+json
-    ├── NotFound   there is no such run or vendor
-    └── Busy       another tick is at the run; `retry_after` seconds
+    ├── NotFound   there is no such run, vendor or API key
+    ├── Busy       another tick is at the run; `retry_after` seconds
+    └── TooMany    the API key has made its requests of this minute; `retry_after` seconds
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from scripts.shapes import (
     read_plainly,
 )
 
-__all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "Unreachable"]
+__all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "TooMany", "Unreachable"]
 
 ANSWER_SECONDS: Final = 30.0
 """How long an answer may take."""
@@ -99,17 +100,23 @@ class Refused(ClientError):
 
 
 class NotFound(Refused):
-    """There is no such run or vendor."""
+    """There is no such run, vendor or API key."""
 
 
 class Busy(Refused):
     """Another tick is at the run."""
 
 
+class TooMany(Refused):
+    """The API key has made its requests of this minute."""
+
+
 _KINDS: Final[dict[str, type[Refused]]] = {
     "run_busy": Busy,
     "run_not_found": NotFound,
     "vendor_not_found": NotFound,
+    "key_not_found": NotFound,
+    "rate_limited": TooMany,
 }
 
 
@@ -158,7 +165,7 @@ class Client:
 
     def health(self) -> str:
         """The store that the server works on: `embedded` or `mongodb`."""
-        answer = self._ask("GET", "/api/health")
+        answer = self.ask("GET", "/api/health")
         try:
             return read_exactly(Health, answer).store
         except ValueError:
@@ -167,26 +174,26 @@ class Client:
     def start(self, order: Mapping[str, JsonValue], idempotency_key: str | None = None) -> Reply[Run]:
         """Start a run. `order` is the body of POST /api/agent-start."""
         headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
-        return self._read(Run, self._ask("POST", "/api/agent-start", body=order, headers=headers))
+        return self.read(Run, self.ask("POST", "/api/agent-start", body=order, headers=headers))
 
     def tick(self, run_id: str) -> Reply[Ticked]:
         """Advance a run by one step."""
-        answer = self._ask("POST", "/api/agent-tick", body={"runId": run_id}, seconds=TICK_SECONDS)
-        return self._read(Ticked, answer)
+        answer = self.ask("POST", "/api/agent-tick", body={"runId": run_id}, seconds=TICK_SECONDS)
+        return self.read(Ticked, answer)
 
     def cancel(self, run_id: str) -> Reply[Ticked]:
         """Stop a run."""
-        answer = self._ask("POST", "/api/agent-cancel", body={"runId": run_id}, seconds=TICK_SECONDS)
-        return self._read(Ticked, answer)
+        answer = self.ask("POST", "/api/agent-cancel", body={"runId": run_id}, seconds=TICK_SECONDS)
+        return self.read(Ticked, answer)
 
     def status(self, run_id: str, *, limit: int = 100, after: int | None = None) -> Reply[Status]:
         """The run with its jobs and payments, and a page of its trail: the newest, or those after a number."""
-        return self._read(Status, self._status(run_id, limit, after))
+        return self.read(Status, self._status(run_id, limit, after))
 
     def runs(self, user_id: str | None, status: str | None, limit: int, cursor: str | None) -> Reply[Runs]:
         """A page of runs, newest first."""
         asked = {"userId": user_id, "status": status, "limit": limit, "cursor": cursor}
-        return self._read(Runs, self._ask("GET", "/api/runs", params=_given(asked)))
+        return self.read(Runs, self.ask("GET", "/api/runs", params=_given(asked)))
 
     def parked(self, user_id: str | None, limit: int) -> Reply[Parked]:
         """Runs whose ticks keep failing, those that failed most often first."""
@@ -236,15 +243,15 @@ class Client:
 
     def vendors(self) -> Reply[Vendors]:
         """The registry."""
-        return self._read(Vendors, self._ask("GET", "/api/vendors"))
+        return self.read(Vendors, self.ask("GET", "/api/vendors"))
 
     def add_vendor(self, vendor: Mapping[str, JsonValue]) -> Reply[Vendor]:
         """Register a vendor. `vendor` is the body of POST /api/vendors."""
-        return self._read(Vendor, self._ask("POST", "/api/vendors", body=vendor))
+        return self.read(Vendor, self.ask("POST", "/api/vendors", body=vendor))
 
     def change_vendor(self, vendor_id: str, changes: Mapping[str, JsonValue]) -> Reply[Vendor]:
         """Change the given fields of a vendor."""
-        return self._read(Vendor, self._ask("PATCH", _vendor_path(vendor_id), body=changes))
+        return self.read(Vendor, self.ask("PATCH", _vendor_path(vendor_id), body=changes))
 
     def reseal_vendors(self) -> Reply[Resealed]:
         """Seal every secret in the registry with the newest key."""
@@ -252,14 +259,14 @@ class Client:
 
     def remove_vendor(self, vendor_id: str) -> None:
         """Strike a vendor off."""
-        self._ask("DELETE", _vendor_path(vendor_id))
+        self.ask("DELETE", _vendor_path(vendor_id))
 
     def _status(self, run_id: str, limit: int, after: int | None) -> str:
         params = _given({"runId": run_id, "limit": limit, "after": after})
-        return self._ask("GET", "/api/agent-status", params=params)
+        return self.ask("GET", "/api/agent-status", params=params)
 
     def _records(self, run_id: str) -> Reply[Records]:
-        return self._read(Records, self._status(run_id, 1, None))
+        return self.read(Records, self._status(run_id, 1, None))
 
     def _chain(self, run_id: str, after: int, limit: int) -> Chain:
         try:
@@ -267,13 +274,14 @@ class Client:
         except ValueError:
             self._strange()
 
-    def _read(self, shape: type[Shape], text: str) -> Reply[Shape]:
+    def read(self, shape: type[Shape], text: str) -> Reply[Shape]:
+        """An answer as this shape."""
         try:
             return Reply(read_exactly(shape, text), text)
         except ValueError:
             self._strange()
 
-    def _ask(
+    def ask(
         self,
         method: str,
         path: str,

@@ -17,6 +17,7 @@ __all__ = [
     "Price",
     "PricePerHour",
     "RunArgument",
+    "SomeDollars",
     "dollars",
     "given",
     "networks_named",
@@ -63,6 +64,9 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="print the API's JSON and
 RunArgument = Annotated[str, typer.Argument(metavar="RUN", help="the run's id")]
 Budget = Annotated[int, typer.Option(parser=dollars, metavar="USD", help="dollars that the run may spend")]
 Price = Annotated[int, typer.Option(parser=dollars, metavar="USD", help="list price per hour, in dollars")]
+SomeDollars = Annotated[
+    int | None, typer.Option(parser=dollars, metavar="USD", help="dollars at the most; default: no limit")
+]
 PricePerHour = Annotated[
     int | None, typer.Option(parser=dollars, metavar="USD", help="dollars per hour at the most")
 ]

@@ -23,6 +23,9 @@ __all__ = [
     "Job",
     "JobParams",
     "Journal",
+    "Key",
+    "Keys",
+    "NewKey",
     "Observation",
     "Page",
     "Parked",
@@ -325,6 +328,34 @@ class Resealed(_Shape):
     resealed: int
     current: int
     failed: tuple[Unopened, ...]
+
+
+class Key(_Shape):
+    """An API key. What may be spent with it is None where it has no limit."""
+
+    id: str = Field(alias="_id")
+    user_id: str
+    name: str
+    scopes: tuple[str, ...]
+    max_per_day: Usd | None
+    max_total: Usd | None
+    requests_per_minute: int
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Key):
+    """An API key as it was made: `token` is shown this once."""
+
+    token: str
+
+
+class Keys(_Shape):
+    """A page of API keys."""
+
+    keys: tuple[Key, ...]
+    next_cursor: str | None
 
 
 class Settlement(_Shape):

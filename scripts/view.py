@@ -15,7 +15,7 @@ from scripts.books import Books
 from scripts.client import Refused
 from scripts.entries import trail_line
 from scripts.epochs import Epoch
-from scripts.shapes import Job, Observation, Parked, Run, Runs, Status, Ticked, Vendors
+from scripts.shapes import Job, Key, Keys, NewKey, Observation, Parked, Run, Runs, Status, Ticked, Vendors
 from scripts.text import plain, said, usd
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ __all__ = [
     "ENDED",
     "Bar",
     "books",
+    "keys_table",
+    "new_key",
     "parked_table",
     "problem",
     "run_line",
@@ -204,6 +206,29 @@ def vendors_table(registry: Vendors) -> RenderableType:
     return table
 
 
+def keys_table(page: Keys) -> RenderableType:
+    """API keys, newest first."""
+    if not page.keys:
+        return Text("no API keys: purser keys create makes one")
+    table = _table("KEY", "MADE", "STATE", "USER", "SCOPES", "PER DAY", "TOTAL", "PER MINUTE", "NAME")
+    for key in page.keys:
+        per_day, total = ("-" if each is None else usd(each) for each in (key.max_per_day, key.max_total))
+        scopes, made, rate = ", ".join(key.scopes), f"{key.created_at:%Y-%m-%d}", str(key.requests_per_minute)
+        cells = (said(key.id), made, _state(key), said(key.user_id), said(scopes), per_day, total, rate)
+        table.add_row(*cells, _short(key.name))
+    more = [] if page.next_cursor is None else [said(f"more: purser keys list --cursor {page.next_cursor}", "dim")]
+    return Group(table, *more)
+
+
+def new_key(key: NewKey) -> RenderableType:
+    """A key that was made, with its token."""
+    return Group(
+        Text.assemble("made ", (plain(key.id), "bold"), " for ", plain(key.user_id)),
+        Text(plain(key.token), "bold"),
+        said("this is shown once: keep it now. Callers send it as Authorization: Bearer", "dim"),
+    )
+
+
 def problem(refusal: Refused) -> RenderableType:
     """Why the server refused: code, detail and the fields at fault."""
     head = Text.assemble(("refused ", "bold red"), (plain(refusal.code), "bold"), ": ", said(refusal.detail))
@@ -224,6 +249,12 @@ def _job(job: Job) -> Text:
     if job.failure is not None:
         line.append_text(said(f"  {job.failure.code}: {job.failure.message}", "red"))
     return line.append_text(said(f"  {job.artifact_url}", "dim")) if job.artifact_url else line
+
+
+def _state(key: Key) -> Text:
+    if key.revoked_at is not None:
+        return said("revoked", "red")
+    return said("open", "green") if key.expires_at is None else said(f"until {key.expires_at:%Y-%m-%d %H:%M}")
 
 
 def _status(status: str) -> Text:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
-from scripts.client import PAGE, Busy, Refused, Reply, Unreachable
+from scripts.client import PAGE, Busy, Refused, Reply, TooMany, Unreachable
 from scripts.shapes import Status, Ticked
 
 __all__ = ["Server", "follow"]
@@ -62,6 +62,8 @@ def follow(
             misses = 0
         except Busy as exc:
             pause = min(exc.retry_after, LOOK_SECONDS)
+        except TooMany as exc:
+            pause = exc.retry_after
         except (Unreachable, Refused) as exc:
             if told == 0 or misses >= patience or (isinstance(exc, Refused) and exc.status < _FAULT):
                 raise

@@ -267,7 +267,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with Client(url) as client, pytest.raises(Unreachable, match="may have done what was asked"):
-            client._ask("POST", "/api/agent-tick", body={}, seconds=module.TICK_SECONDS)
+            client.ask("POST", "/api/agent-tick", body={}, seconds=module.TICK_SECONDS)
 
 
 NO_ADDRESS = [

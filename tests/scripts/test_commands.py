@@ -332,7 +332,8 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
 def test_every_command_takes_json(command: Purser) -> None:
     """Scripts can rely on it."""
     groups = {"vendors": ["list", "add", "update", "remove", "reseal", "seed"], "audit": ["verify", "export"]}
-    plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev", "worker"]
+    groups |= {"keys": ["create", "list", "revoke"]}
+    plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev", "serve", "worker"]
 
     for words in [[name] for name in plain] + [[group, name] for group in groups for name in groups[group]]:
         assert "--json" in command(*words, "--help").stdout, words

@@ -1,0 +1,60 @@
+"""`purser serve`: the API in this process, on an address that it may be served on."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from ipaddress import ip_address
+from typing import Final
+
+import uvicorn
+
+from agent.errors import ConfigurationError
+from agent.settings import Settings
+from scripts.servers import ServerFailed
+
+__all__ = ["run_server"]
+
+BACKLOG: Final = 2048
+"""Connections that may wait to be taken."""
+
+
+def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], None], *, log: bool) -> None:
+    """Serve until SIGINT or SIGTERM. `on_up` is told the address once it is listened on; `log`: show requests.
+
+    Raises:
+        ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address.
+        ServerFailed: the address is none of this machine's, or its port is taken.
+    """
+    if missing := settings.missing():
+        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    family, address = _resolved(host, port)
+    if settings.api_token is None and not ip_address(address[0]).is_loopback:
+        raise ConfigurationError(
+            f"API_TOKEN is not set, and {host} can be reached from other machines: set it (openssl rand -hex 32 "
+            "makes one), or serve on 127.0.0.1"
+        )
+    with _listening(family, address) as listening:
+        shown = f"[{address[0]}]" if family is socket.AF_INET6 else str(address[0])
+        on_up(f"http://{shown}:{listening.getsockname()[1]}")
+        config = uvicorn.Config("api.index:app", access_log=log, server_header=False)
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _resolved(host: str, port: int) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    """The address that a name stands for: what is checked is what is listened on."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError as exc:
+        raise ServerFailed(f"{host} is no address of this machine ({exc.strerror}); try 127.0.0.1") from exc
+    family, _, _, _, address = found[0]
+    return family, (str(address[0]), int(address[1]))
+
+
+def _listening(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
+    try:
+        return socket.create_server(address, family=family, backlog=BACKLOG)
+    except OSError as exc:
+        raise ServerFailed(
+            f"{address[0]} port {address[1]} cannot be used ({exc.strerror}): is something else there already?"
+        ) from exc
