@@ -301,7 +301,7 @@ class Settings(BaseSettings):
         if self.gpu_vendor_secret is None:
             said.append("GPU_VENDOR_SECRET is not set: using the mock vendors' default")
         if self.api_token is None:
-            said.append("API_TOKEN is not set: anyone who reaches this address may start runs; keep it local")
+            said.append("API_TOKEN is not set: the API answers callers on this machine only")
         return said
 
 

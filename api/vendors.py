@@ -184,7 +184,12 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
         return VendorOut.of(await context.vendors.change(vendor_id, edit))
 
 
-@router.post("/reseal", summary="Seal the stored secrets anew", responses=responses(*_BODY))
+@router.post(
+    "/reseal",
+    summary="Seal the stored secrets anew",
+    dependencies=[Depends(admin)],
+    responses=responses(*_BODY),
+)
 async def reseal_secrets(_: ResealBody, context: ContextOf) -> ResealAnswer:
     """Seal every secret in the registry with the first of SEALING_KEYS. It may be repeated at any time."""
     done = await reseal(context.vendors, context.settings.seals)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scripts.client import Busy, ClientError, NotFound, Refused, Reply, Unreachable
+from scripts.client import Busy, ClientError, NotFound, Refused, Reply, TooMany, Unreachable
 from scripts.shapes import Status, Ticked
 from scripts.watch import LOOK_SECONDS, PATIENCE, follow
 from tests.scripts.samples import RUN_ID, observation_json, run, run_json, status
@@ -112,6 +112,14 @@ def test_a_busy_run_is_looked_at_again() -> None:
     stage.follow()
 
     assert stage.slept == [LOOK_SECONDS]
+
+
+def test_over_the_rate_of_its_key_it_waits_for_the_next_minute() -> None:
+    """As long as the server says: nobody asks in between."""
+    stage = Stage(due_in(0, 1), TooMany(429, "rate_limited", "made", retry_after=37), ended(2))
+    stage.follow()
+
+    assert stage.slept == [37]
 
 
 AWAY: list[Callable[[], ClientError]] = [
