@@ -219,12 +219,15 @@ async def test_a_crowd_that_comes_at_once_takes_a_share_and_not_one_each(databas
     assert here.commands <= 9
 
 
-async def test_many_instances_that_are_asked_once_use_one_request_each(database: Database) -> None:
-    """A share that lies about must not starve the others."""
-    here = instances(database, 100)
+@pytest.mark.parametrize(("number", "each"), [(100, 1), (33, 2), (14, 6)])
+async def test_a_share_that_lies_about_does_not_starve_others(database: Database, number: int, each: int) -> None:
+    """Many instances that are asked a few times: what they hold unused is no more than what they gave."""
+    here = instances(database, number)
     _, _, shown = await kept(KeyStore(database), requests_per_minute=100)
 
-    assert [await tried(each, shown) for each in here.turnstiles] == ["in"] * 100
+    came = [await tried(turnstile, shown) for turnstile in here.turnstiles for _ in range(each)]
+
+    assert came == ["in"] * (number * each)
 
 
 async def test_a_revocation_is_seen_within_seconds_everywhere(database: Database) -> None:
@@ -243,19 +246,19 @@ async def test_a_revocation_is_seen_within_seconds_everywhere(database: Database
 
 
 async def test_what_has_grown_old_is_read_again_and_takes_nothing(database: Database) -> None:
-    """One who asks now and then for an hour of minutes never meets the rate of a key that others hardly use."""
+    """One who asks now and then uses what he asked for, and not a share each time his key is looked up again."""
     here = instances(database, 1)
-    key, _, shown = await kept(KeyStore(database), requests_per_minute=64)
-    for _ in range(3):
+    key, _, shown = await kept(KeyStore(database), requests_per_minute=160)
+    for _ in range(20):
         await here.turnstiles[0].admit(shown)
-    taken = await KeyStore(database).find(key.id)
 
-    here.world.pass_(FRESH_SECONDS)
-    await here.turnstiles[0].admit(shown)
-    again = await KeyStore(database).find(key.id)
+    for _ in range(11):
+        here.world.pass_(FRESH_SECONDS)
+        await here.turnstiles[0].admit(shown)
 
-    assert taken is not None
-    assert taken == again or (again is not None and sum(again.window.values()) <= 7)
+    found = await KeyStore(database).find(key.id)
+    assert found is not None
+    assert sum(found.window.values()) <= 31 + 10
 
 
 async def test_an_expired_key_lets_nobody_in_although_it_is_remembered(database: Database) -> None:
