@@ -9,6 +9,7 @@ may get through, never more.
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
@@ -43,14 +44,15 @@ class _Held:
 
 
 class Turnstile:
-    """One instance's. It may be used from one event loop after another."""
+    """One instance's, for all its event loops, in however many threads they run."""
 
     def __init__(self, keys: KeyStore, world: World) -> None:
         """Nothing is read yet."""
         self._keys = keys
         self._world = world
+        self._lock = threading.Lock()
         self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._asking: dict[Token, asyncio.Future[None]] = {}
+        self._asking: dict[tuple[asyncio.AbstractEventLoop, Token], asyncio.Future[None]] = {}
 
     async def admit(self, text: str) -> Key:
         """The key of a token, with one of its requests used.
@@ -64,8 +66,9 @@ class Turnstile:
         if token is None:
             raise NotAdmitted("send Authorization: Bearer with an API key or the operator's token")
         while True:
-            if key := self._pass(token):
-                return key
+            with self._lock:
+                if key := self._pass(token):
+                    return key
             await self._ask_together(token)
 
     def _pass(self, token: Token) -> Key | None:
@@ -88,17 +91,15 @@ class Turnstile:
 
     async def _ask_together(self, token: Token) -> None:
         """Ask the database, or wait for whoever is asking for the same token already: a crowd takes one share."""
-        loop = asyncio.get_running_loop()
-        other = self._asking.get(token)
-        if other is not None and other.get_loop() is loop:
+        here = asyncio.get_running_loop(), token
+        if other := self._asking.get(here):
             await asyncio.wait([other])
             return
-        mine = self._asking[token] = loop.create_future()
+        mine = self._asking[here] = here[0].create_future()
         try:
             await self._ask(token)
         finally:
-            if self._asking.get(token) is mine:
-                del self._asking[token]
+            del self._asking[here]
             mine.set_result(None)
 
     async def _ask(self, token: Token) -> None:
@@ -110,14 +111,16 @@ class Turnstile:
             key = await self._keys.find(token.key_id)
             if key is None or not same(key, token):
                 raise NotAdmitted(_UNKNOWN)
-            held.key, held.read_at = key, read_at
+            with self._lock:
+                held.key, held.read_at = key, read_at
             return
         wanted = 1 if held is None else share(held.key, held.last)
         taken = await self._keys.take(token, minute, wanted)
         if taken is None:
             raise NotAdmitted(_UNKNOWN)
         key, got = taken
-        self._held[token.key_id] = _Held(key, read_at, minute, got, wanted, full=got < wanted)
-        self._held.move_to_end(token.key_id)
-        if len(self._held) > _REMEMBERED:
-            self._held.popitem(last=False)
+        with self._lock:
+            self._held[token.key_id] = _Held(key, read_at, minute, got, wanted, full=got < wanted)
+            self._held.move_to_end(token.key_id)
+            if len(self._held) > _REMEMBERED:
+                self._held.popitem(last=False)

@@ -102,9 +102,11 @@ class Context:
     @property
     def turnstile(self) -> Turnstile:
         """Whom API keys let in. It remembers, so there is one in a process."""
-        if self._turnstile is None:
-            self._turnstile = Turnstile(self.keys, self.world)
-        return self._turnstile
+        keys = self.keys
+        with self._opening:
+            if self._turnstile is None:
+                self._turnstile = Turnstile(keys, self.world)
+            return self._turnstile
 
     def services(self) -> Services:
         """What a tick works with, for the running loop."""

@@ -10,13 +10,27 @@ from urllib.parse import parse_qsl, urlencode
 
 from pydantic import JsonValue
 
-__all__ = ["KINDS", "QUEUE_EVENT", "Event", "function_url", "http_api", "load_balancer", "rest_api", "scheduled"]
+__all__ = [
+    "KINDS",
+    "QUEUE_EVENT",
+    "TOKEN",
+    "Event",
+    "function_url",
+    "http_api",
+    "load_balancer",
+    "rest_api",
+    "scheduled",
+]
 
 Event = dict[str, JsonValue]
+
+TOKEN: Final = "token-of-the-events"
+"""What every request bears."""
 
 _HOST: Final = "abc123.execute-api.eu-central-1.amazonaws.com"
 _HEADERS: Final[dict[str, JsonValue]] = {
     "accept": "*/*",
+    "authorization": f"Bearer {TOKEN}",
     "content-type": "application/json",
     "host": _HOST,
     "user-agent": "curl/8.5.0",

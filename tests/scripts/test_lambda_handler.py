@@ -14,7 +14,7 @@ import pytest
 from pydantic import JsonValue
 
 from scripts.servers import clean
-from tests.scripts.lambda_events import KINDS, QUEUE_EVENT, Event, http_api, scheduled
+from tests.scripts.lambda_events import KINDS, QUEUE_EVENT, TOKEN, Event, http_api, scheduled
 
 PROGRAM = """
 import json, sys, threading
@@ -49,7 +49,7 @@ def handled(directory: Path, *events: JsonValue, threads: bool = False, **settin
         [sys.executable, "-W", "error", "-c", PROGRAM, *(["threads"] if threads else [])],
         input="\n".join(map(json.dumps, events)),
         cwd=directory,
-        env=clean(settings),
+        env=clean({"API_TOKEN": TOKEN, **settings}),
         capture_output=True,
         text=True,
         timeout=60,

@@ -14,10 +14,14 @@ from tests.scripts.vercel import entry_file, loaded
 TOKEN: Final = "token-of-the-routes"
 CRON_SECRET: Final = "cron-of-the-routes"
 
-FIRST: Final = ("POST /api/agent-start", "POST /api/vendors")
+FIRST: Final = ("POST /api/agent-start", "POST /api/keys", "POST /api/vendors")
 """What others need to be there; what deletes comes last."""
 
-ANSWERS: Final = {"runId": ("POST /api/agent-start", "_id"), "vendor_id": ("POST /api/vendors", "vendorId")}
+ANSWERS: Final = {
+    "runId": ("POST /api/agent-start", "_id"),
+    "vendor_id": ("POST /api/vendors", "vendorId"),
+    "key_id": ("POST /api/keys", "_id"),
+}
 """Parameters that name what an earlier answer made: the route and the field."""
 
 Described = dict[str, Any]

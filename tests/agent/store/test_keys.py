@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,6 +16,7 @@ import pytest
 from agent.access import Key, Token, minute_of, parse
 from agent.errors import KeyNotFound, NotAdmitted, RateLimited, StoreUnavailable
 from agent.store.collections import Database
+from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore
 from agent.turnstile import FRESH_SECONDS, Turnstile
 from agent.world import World, real_world
@@ -305,3 +309,40 @@ async def test_who_dies_while_asking_leaves_nobody_waiting(database: Database) -
         Key,
         Key,
     ]
+
+
+def test_threads_with_loops_of_their_own_share_what_there_is() -> None:
+    """A platform may run an instance's invocations so: together they use no request twice."""
+    keys, clock = AtOnce(), Clock()
+    key, shown = a_key(requests_per_minute=2_000)
+    asyncio.run(keys.add(key))
+    turnstile = Turnstile(keys, clock.world)
+
+    async def many() -> int:
+        async with asyncio.timeout(30):
+            return [await tried(turnstile, shown) for _ in range(500)].count("in")
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            came = sum(threads.map(lambda _: asyncio.run(many()), range(8)))
+    finally:
+        sys.setswitchinterval(before)
+
+    assert came <= 2_000
+    assert came > 1_000  # what one thread had not used is lost when another asks at the same time
+
+
+class AtOnce(KeyStore):
+    """The embedded store, whose writes are atomic only within a thread, one write at a time."""
+
+    def __init__(self) -> None:
+        """Empty."""
+        super().__init__(EmbeddedDatabase())
+        self._one = threading.Lock()
+
+    async def take(self, token: Token, minute: int, wanted: int) -> tuple[Key, int] | None:
+        """As ever."""
+        with self._one:
+            return await super().take(token, minute, wanted)
