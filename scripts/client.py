@@ -255,7 +255,7 @@ class Client:
 
     def reseal_vendors(self) -> Reply[Resealed]:
         """Seal every secret in the registry with the newest key."""
-        return self._read(Resealed, self._ask("POST", "/api/vendors/reseal", body={}))
+        return self.read(Resealed, self.ask("POST", "/api/vendors/reseal", body={}))
 
     def remove_vendor(self, vendor_id: str) -> None:
         """Strike a vendor off."""

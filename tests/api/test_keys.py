@@ -20,6 +20,7 @@ ADMIN_ONLY = (
     ("POST", "/api/vendors"),
     ("PATCH", "/api/vendors/gpu_vendor_1"),
     ("DELETE", "/api/vendors/gpu_vendor_1"),
+    ("POST", "/api/vendors/reseal"),
     ("GET", "/metrics"),
 )
 RUN = ("/api/agent-start", "/api/agent-tick", "/api/agent-cancel")
