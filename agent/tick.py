@@ -54,7 +54,9 @@ class TickResult:
     run: Run
 
 
-async def tick(services: Services, run_id: ObjectId, user_id: str | None = None, *, if_due: bool = False) -> TickResult:
+async def tick(
+    services: Services, run_id: ObjectId, user_id: str | None = None, *, if_due: bool = False
+) -> TickResult:
     """Advance the run by one step. `if_due`: unless another tick has done it since the caller saw that it was due.
 
     Raises:

@@ -64,7 +64,7 @@ class KeysQuery(RequestBody):
 
     limit: int = Field(20, ge=1, le=100, description="keys at the most")
     cursor: str | None = Field(
-        None, pattern=r"^[0-9]{1,15}-[a-z2-7]{12}$", description="nextCursor of the page before"
+        None, pattern=r"^[0-9]{1,14}-[a-z2-7]{12}$", description="nextCursor of the page before"
     )
 
 

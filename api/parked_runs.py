@@ -7,14 +7,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query
 from pydantic import Field
 
-from api._context import ContextOf, token_required
+from api._access import admin
+from api._context import ContextOf
 from api._fields import Answer, Id, RequestBody
 from api._problems import responses
 from api._shapes import StumbleOut
 
 __all__ = ["router"]
 
-router = APIRouter(dependencies=[Depends(token_required)], tags=["operations"])
+router = APIRouter(dependencies=[Depends(admin)], tags=["operations"])
 
 
 class ParkedQuery(RequestBody):
@@ -42,7 +43,9 @@ class ParkedAnswer(Answer):
 @router.get(
     "/api/parked-runs",
     summary="List runs whose ticks keep failing",
-    responses=responses("unauthorized", "invalid_request", "not_configured", "store_unavailable"),
+    responses=responses(
+        "unauthorized", "forbidden", "rate_limited", "invalid_request", "not_configured", "store_unavailable"
+    ),
 )
 async def parked_runs(context: ContextOf, asked: Annotated[ParkedQuery, Query()]) -> ParkedAnswer:
     """Runs of which ten ticks in a row could not be made. Each is tried again once an hour, and never dropped."""

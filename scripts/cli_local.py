@@ -115,4 +115,4 @@ def serve(
             else:
                 say(said(f"API at {url} (described at {url}/docs)", "bold green"))
 
-        run_server(settings_now(), host, port, up, log=not json)
+        run_server(settings_now(), host, port, up)

@@ -198,7 +198,7 @@ class Client:
     def parked(self, user_id: str | None, limit: int) -> Reply[Parked]:
         """Runs whose ticks keep failing, those that failed most often first."""
         asked = _given({"userId": user_id, "limit": limit})
-        return self._read(Parked, self._ask("GET", "/api/parked-runs", params=asked))
+        return self.read(Parked, self.ask("GET", "/api/parked-runs", params=asked))
 
     def snapshot(self, run_id: str) -> Reply[Records]:
         """The run with the jobs and payments that were its own at one moment.

@@ -19,8 +19,8 @@ BACKLOG: Final = 2048
 """Connections that may wait to be taken."""
 
 
-def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], None], *, log: bool) -> None:
-    """Serve until SIGINT or SIGTERM. `on_up` is told the address once it is listened on; `log`: show requests.
+def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM. `on_up` is told the address once it is listened on.
 
     Raises:
         ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address.
@@ -37,7 +37,7 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
     with _listening(family, address) as listening:
         shown = f"[{address[0]}]" if family is socket.AF_INET6 else str(address[0])
         on_up(f"http://{shown}:{listening.getsockname()[1]}")
-        config = uvicorn.Config("api.index:app", access_log=log, server_header=False)
+        config = uvicorn.Config("api.index:app", server_header=False)
         uvicorn.Server(config).run(sockets=[listening])
 
 

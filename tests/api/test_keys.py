@@ -22,6 +22,7 @@ ADMIN_ONLY = (
     ("DELETE", "/api/vendors/gpu_vendor_1"),
     ("POST", "/api/vendors/reseal"),
     ("GET", "/metrics"),
+    ("GET", "/api/parked-runs"),
 )
 RUN = ("/api/agent-start", "/api/agent-tick", "/api/agent-cancel")
 READ = ("/api/runs", "/api/vendors", f"/api/agent-status?runId={'0' * 24}")

@@ -8,7 +8,7 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -159,8 +159,7 @@ class Clock:
     @property
     def world(self) -> World:
         """The seam."""
-        real = real_world()
-        return World(lambda: self.moment, lambda: self.seconds, real.new_id, real.new_token)
+        return replace(real_world(), now=lambda: self.moment, monotonic=lambda: self.seconds)
 
 
 def instances(database: Database, number: int) -> Instances:
