@@ -85,8 +85,10 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 ADVICE: Final[dict[str, str]] = {
     "invalid_json": "send one JSON object, UTF-8, no key twice, no NaN; `detail` says where reading ended",
     "unauthorized": "send `Authorization: Bearer` with a token that is valid here; trying again is in vain",
+    "forbidden": "use a key that has the scope, or the user, that the detail names",
     "run_not_found": "look for the id in `GET /api/runs`",
     "vendor_not_found": "look for the id in `GET /api/vendors`",
+    "key_not_found": "`GET /api/keys` lists the keys there are",
     "not_found": "look for the route in `/openapi.json`",
     "method_not_allowed": "use one of the methods in `Allow`",
     "run_busy": "wait for `Retry-After` seconds, then send the same again; nothing is lost",
@@ -96,6 +98,7 @@ ADVICE: Final[dict[str, str]] = {
     "uri_too_long": "send path and query with at most 8 KB together",
     "unsupported_media_type": "send `Content-Type: application/json`",
     "invalid_request": "mend the fields that `errors` names; nothing was done",
+    "rate_limited": "wait for the seconds of `Retry-After`: the next minute",
     "headers_too_large": "send at most 32 KB of headers",
     "internal_error": "try again later; give `requestId` to who runs the server, whose log has the rest",
     "not_configured": "for who runs the server: set what `detail` names",
