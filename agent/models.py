@@ -285,7 +285,7 @@ class Outbox(Document):
 
     @property
     def can_wait(self) -> bool:
-        """Nothing to tell that anybody misses: observations are read from here as well as from their collection."""
+        """Nothing to tell that anybody misses: observations are read from here as well."""
         return not (self.jobs or self.payments or self.outcomes or self.closings)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
@@ -12,10 +13,12 @@ from agent.audit import observe
 from agent.errors import LeaseLost, RunBusy
 from agent.models import Constraints, Run
 from agent.money import usd_text
-from agent.services import Services
 from agent.store.runs import RunStore
-from agent.tick import TickResult, tick
 from agent.world import World
+
+if TYPE_CHECKING:
+    from agent.services import Services
+    from agent.tick import TickResult
 
 __all__ = ["Order", "cancel", "start"]
 
@@ -63,6 +66,8 @@ async def cancel(services: Services, run_id: ObjectId, user_id: str | None = Non
         RunNotFound: there is no such run, or not of this user (None: whoever's it is).
         StoreUnavailable: the database is away; ask again.
     """
+    from agent.tick import TickResult, tick  # heavy, and starting a run needs none of it
+
     run = await services.runs.request_cancel(run_id, user_id)
     if run.status != "running":
         return TickResult(f"Run is {run.status}; there is nothing to cancel", None, run)

@@ -10,11 +10,19 @@ import os
 import re
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
-from dotenv import dotenv_values
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
@@ -28,10 +36,13 @@ from x402.networks import Asset, chain_id, parse_assets
 if TYPE_CHECKING:
     from x402.secp256k1 import SigningKey
 
-__all__ = ["MOCK_SECRET", "Settings", "load_settings", "on_platform"]
+__all__ = ["ENV_FILE", "MOCK_SECRET", "Settings", "load_settings", "on_platform"]
 
 MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' published default, worth nothing)
 """Bearer token that the mock vendors take when they are told no other."""
+
+ENV_FILE: Final = Path(".env")
+"""In the working directory. The environment wins over it."""
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _NONCE_SECRET: Final = 32
@@ -42,19 +53,14 @@ _Usd = Annotated[int, BeforeValidator(parse_usd)]
 """Given in dollars, kept in micro-dollars."""
 
 
-class Settings(BaseSettings):
-    """What the process was told. Durations in seconds, model prices in dollars per million tokens.
+class Settings(BaseModel):
+    """What the process was told: a field for each variable. Durations in seconds, model prices in dollars per
+    million tokens.
 
     Secrets never show in `repr` or in errors.
     """
 
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_ignore_empty=True,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     mongodb_uri: SecretStr | None = None
     mongodb_db_name: str = "purser"
@@ -311,10 +317,11 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: a value is not usable; the message names the variable, never the value.
     """
-    named = {**dotenv_values(str(Settings.model_config["env_file"])), **os.environ}
-    tokens = {name: SecretStr(value) for name, value in named.items() if value and _VENDOR_SECRET.fullmatch(name)}
+    named = {name: value for name, value in {**_from_file(), **os.environ}.items() if value}
+    tokens = {name: SecretStr(value) for name, value in named.items() if _VENDOR_SECRET.fullmatch(name)}
+    given = {field: named[field.upper()] for field in Settings.model_fields if field.upper() in named}
     try:
-        settings = Settings(vendor_secrets=tokens)
+        settings = Settings.model_validate({**given, "vendor_secrets": tokens})
     except ValidationError as exc:
         faults = "; ".join(
             f"{''.join(f'{place}: ' for place in e['loc'][:1]).upper()}{_plain(e['msg'])}"
@@ -328,6 +335,15 @@ def load_settings() -> Settings:
 def on_platform() -> bool:
     """Whether Vercel or Lambda runs this process. It is known before there are settings."""
     return bool(os.environ.get("VERCEL") or os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
+
+
+def _from_file() -> dict[str, str | None]:
+    """What `.env` in the working directory says; nothing where there is none, as on platforms."""
+    if not ENV_FILE.is_file():
+        return {}
+    from dotenv import dotenv_values  # what starts cold has no such file
+
+    return dotenv_values(ENV_FILE)
 
 
 def _listed(value: str | None) -> frozenset[str] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -146,16 +147,21 @@ _OF_ERROR: Final[dict[type[PurserError], str]] = {
 _ANYWHERE: Final = ("uri_too_long", "invalid_request", "headers_too_large", "internal_error")
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    return Problem.model_json_schema()
+
+
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route, for its OpenAPI description: these, and those that any route may give."""
     found: dict[int | str, dict[str, Any]] = {}
     for code in dict.fromkeys((*codes, *_ANYWHERE)):
         status, meaning = CODES[code]
-        media: dict[str, Any] = {"schema": Problem.model_json_schema(), "examples": {}}
+        media: dict[str, Any] = {"schema": _schema(), "examples": {}}
         entry = found.setdefault(status, {"description": "", "content": {_MEDIA_TYPE: media}})
         entry["description"] = "; ".join(filter(None, (entry["description"], f"`{code}`: {meaning}")))
-        example = Problem(type=_TYPE, title=meaning, status=status, code=code, detail=meaning)
-        entry["content"][_MEDIA_TYPE]["examples"][code] = {"value": example.model_dump(exclude_none=True)}
+        example = {"type": _TYPE, "title": meaning, "status": status, "code": code, "detail": meaning}
+        entry["content"][_MEDIA_TYPE]["examples"][code] = {"value": example}
     return found
 
 

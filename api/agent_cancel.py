@@ -6,8 +6,8 @@ from fastapi import APIRouter
 
 from agent.runs import cancel
 from api._access import Runner
+from api._context import ContextOf
 from api._json import ExactRoute
-from api._services import ServicesOf
 from api.agent_tick import TICK_PROBLEMS, RunBody, TickAnswer
 
 __all__ = ["router"]
@@ -16,6 +16,6 @@ router = APIRouter(route_class=ExactRoute, tags=["runs"])
 
 
 @router.post("/api/agent-cancel", summary="Stop a run", responses=TICK_PROBLEMS)
-async def agent_cancel(body: RunBody, caller: Runner, services: ServicesOf) -> TickAnswer:
+async def agent_cancel(body: RunBody, caller: Runner, context: ContextOf) -> TickAnswer:
     """Stop a run. What is reserved is settled or released first, so the end may come with a later tick."""
-    return TickAnswer.of(await cancel(services, body.run_id, caller.user_id))
+    return TickAnswer.of(await cancel(context.services(), body.run_id, caller.user_id))

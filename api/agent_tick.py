@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
 from pydantic import Field
 
-from agent.tick import TickResult, tick
 from api._access import Runner
+from api._context import ContextOf
 from api._fields import Answer, RequestBody, RunId
 from api._json import ExactRoute
 from api._problems import responses
-from api._services import ServicesOf
 from api._shapes import RunOut
+
+if TYPE_CHECKING:
+    from agent.tick import TickResult
 
 __all__ = ["RunBody", "TickAnswer", "router"]
 
@@ -58,6 +60,8 @@ TICK_PROBLEMS = responses(
 
 
 @router.post("/api/agent-tick", summary="Advance a run by one step", responses=TICK_PROBLEMS)
-async def agent_tick(body: RunBody, caller: Runner, services: ServicesOf) -> TickAnswer:
+async def agent_tick(body: RunBody, caller: Runner, context: ContextOf) -> TickAnswer:
     """Recover, observe, plan and act, once. A run that has ended stays as it is (200)."""
-    return TickAnswer.of(await tick(services, body.run_id, caller.user_id))
+    from agent.tick import tick  # heavy: whoever only reads does not wait for it
+
+    return TickAnswer.of(await tick(context.services(), body.run_id, caller.user_id))

@@ -7,11 +7,9 @@ from typing import Final
 from fastapi import APIRouter, Depends
 from pydantic import Field
 
-from agent.rounds import tick_due
-from api._context import cron_only
+from api._context import ContextOf, cron_only
 from api._fields import Answer
 from api._problems import responses
-from api._services import ServicesOf
 
 __all__ = ["router"]
 
@@ -50,11 +48,14 @@ class CronAnswer(Answer):
     summary="Tick all due runs",
     responses=responses("unauthorized", "not_configured", "store_unavailable"),
 )
-async def cron_tick(services: ServicesOf) -> CronAnswer:
+async def cron_tick(context: ContextOf) -> CronAnswer:
     """Tick due runs, the longest waiting first and each user's in turn, within a time limit.
 
     Overlapping rounds share the work.
     """
+    from agent.rounds import tick_due  # heavy: whoever only reads does not wait for it
+
+    services = context.services()
     seconds = max(ROUND_SECONDS, services.settings.tick_deadline_seconds + STARTING_SECONDS)
     done = await tick_due(services, seconds)
     return CronAnswer(

@@ -129,7 +129,7 @@ def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the directory where the process was started."""
     (tmp_path / ".env").write_text("API_TOKEN=from-file\nCRON_SECRET=from-file\nGPU_VENDOR_SECRET_X=from-file\n")
-    monkeypatch.setitem(Settings.model_config, "env_file", str(tmp_path / ".env"))
+    monkeypatch.setattr("agent.settings.ENV_FILE", tmp_path / ".env")
     monkeypatch.setenv("API_TOKEN", "from-environment")
 
     settings = load_settings()
