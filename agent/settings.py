@@ -1,4 +1,4 @@
-"""Settings: the one place that reads the environment (and `.env`). `.env.example` explains each variable.
+"""Settings: what the environment says (and `.env`), checked. `.env.example` explains each variable.
 
 With nothing set, local commands work: the embedded store, a throw-away wallet key, the mock vendors' secret;
 `notices` says so. On a platform (Vercel, Lambda) nothing is made up: what is missing is refused by name.
@@ -6,11 +6,9 @@ With nothing set, local commands work: the embedded store, a throw-away wallet k
 
 from __future__ import annotations
 
-import os
 import re
 from decimal import Decimal
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -24,6 +22,7 @@ from pydantic import (
     model_validator,
 )
 
+from agent.environment import environment
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
@@ -36,13 +35,10 @@ from x402.networks import Asset, chain_id, parse_assets
 if TYPE_CHECKING:
     from x402.secp256k1 import SigningKey
 
-__all__ = ["ENV_FILE", "MOCK_SECRET", "Settings", "load_settings", "on_platform"]
+__all__ = ["MOCK_SECRET", "Settings", "load_settings"]
 
 MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' published default, worth nothing)
 """Bearer token that the mock vendors take when they are told no other."""
-
-ENV_FILE: Final = Path(".env")
-"""In the working directory. The environment wins over it."""
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _NONCE_SECRET: Final = 32
@@ -98,7 +94,6 @@ class Settings(BaseModel):
     tick_deadline_seconds: float = Field(25, ge=10, le=280)
     poll_seconds: float = Field(15, ge=0.05, le=3_600)
     stall_seconds: float = Field(900, ge=1, le=86_400)
-    purser_url: str = "http://127.0.0.1:3000"
     purser_home: str = "~/.purser"
     purser_called_from: str = ""
     vercel: str | None = None
@@ -317,7 +312,7 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: a value is not usable; the message names the variable, never the value.
     """
-    named = {name: value for name, value in {**_from_file(), **os.environ}.items() if value}
+    named = environment()
     tokens = {name: SecretStr(value) for name, value in named.items() if _VENDOR_SECRET.fullmatch(name)}
     given = {field: named[field.upper()] for field in Settings.model_fields if field.upper() in named}
     try:
@@ -330,20 +325,6 @@ def load_settings() -> Settings:
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
     keep_out(*settings.secrets)
     return settings
-
-
-def on_platform() -> bool:
-    """Whether Vercel or Lambda runs this process. It is known before there are settings."""
-    return bool(os.environ.get("VERCEL") or os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
-
-
-def _from_file() -> dict[str, str | None]:
-    """What `.env` in the working directory says; nothing where there is none, as on platforms."""
-    if not ENV_FILE.is_file():
-        return {}
-    from dotenv import dotenv_values  # what starts cold has no such file
-
-    return dotenv_values(ENV_FILE)
 
 
 def _listed(value: str | None) -> frozenset[str] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from typing import Annotated
 
 import typer
@@ -12,6 +14,9 @@ from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
 
 __all__ = ["app", "main"]
+
+gc.set_threshold(100_000)  # most commands are over before there is garbage: it is not looked for while they start
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, half of its import
 
 _CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 

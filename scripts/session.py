@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import typer
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from agent.settings import Settings
     from scripts.client import Client, Refused
 
-__all__ = ["Session", "failing", "say", "session", "settings_now"]
+__all__ = ["LOCAL_URL", "Session", "failing", "say", "session", "settings_now"]
+
+LOCAL_URL: Final = "http://127.0.0.1:3000"
+"""Where `make dev` and `purser serve` listen: what PURSER_URL is where it is not set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +59,11 @@ def settings_now() -> Settings:
 def session(as_json: bool) -> Iterator[Session]:
     """A client of the server that PURSER_URL names; errors inside end the command with their exit code."""
     with failing(as_json):
+        from agent.environment import environment
         from scripts.client import Client
 
-        settings = settings_now()
-        token = settings.api_token
-        with Client(settings.purser_url, None if token is None else token.get_secret_value()) as client:
+        told = environment()
+        with Client(told.get("PURSER_URL", LOCAL_URL), told.get("API_TOKEN")) as client:
             yield Session(client, as_json)
 
 

@@ -23,4 +23,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("agent.settings.ENV_FILE", tmp_path / "none")
+    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / "none")

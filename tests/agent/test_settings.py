@@ -129,7 +129,7 @@ def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the directory where the process was started."""
     (tmp_path / ".env").write_text("API_TOKEN=from-file\nCRON_SECRET=from-file\nGPU_VENDOR_SECRET_X=from-file\n")
-    monkeypatch.setattr("agent.settings.ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / ".env")
     monkeypatch.setenv("API_TOKEN", "from-environment")
 
     settings = load_settings()
@@ -146,7 +146,7 @@ def test_every_setting_is_documented() -> None:
     documented = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
     internal = {"PURSER_CALLED_FROM", "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
 
-    assert documented == {name.upper() for name in Settings.model_fields} - internal
+    assert documented == {name.upper() for name in Settings.model_fields} - internal | {"PURSER_URL"}
 
 
 def test_limits_are_given_in_dollars_and_lists_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:

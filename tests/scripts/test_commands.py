@@ -204,14 +204,19 @@ def test_no_server_is_unreachable(command: Purser, elsewhere: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("PURSER_URL", "nowhere"), ("PLANNER_MODE", "clever"), ("X402_PRIVATE_KEY", "s3cret")]
+    ("line", "name", "value"),
+    [
+        ("runs", "PURSER_URL", "nowhere"),
+        ("init", "PLANNER_MODE", "clever"),
+        ("init", "X402_PRIVATE_KEY", "s3cret"),
+    ],
 )
 def test_a_setting_that_cannot_be_used_is_named(
-    command: Purser, elsewhere: pytest.MonkeyPatch, name: str, value: str
+    command: Purser, elsewhere: pytest.MonkeyPatch, line: str, name: str, value: str
 ) -> None:
     """Exit 7, and the value is not repeated."""
     elsewhere.setenv(name, value)
-    result = command("runs")
+    result = command(line)
 
     assert (result.exit_code, name in result.stderr) == (Exit.SETUP, True)
     assert value not in result.stderr
@@ -258,7 +263,7 @@ def test_ctrl_c_ends_a_command_quietly(command: Purser, elsewhere: pytest.Monkey
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    elsewhere.setattr("scripts.session.settings_now", interrupted)
+    elsewhere.setattr("agent.environment.environment", interrupted)
     result = command("runs")
 
     assert (result.exit_code, result.output) == (Exit.INTERRUPTED, "")
