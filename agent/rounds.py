@@ -33,7 +33,7 @@ database."""
 PAGE: Final = 1_000
 """Due runs that are looked up at a time."""
 
-LOOK_SECONDS: Final = 2.0
+LOOK_SECONDS: Final = 0.5
 """What is due is looked up anew this often, also while there is work left: other runs may have become due."""
 
 NAMED: Final = 1_000
