@@ -22,7 +22,7 @@ help:
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
-	@echo "make bench    Purser's x402 beside the official Python SDK, with and without coincurve; QUICK=1 for seconds"
+	@echo "make bench    x402 beside the official Python SDK, and what ticks, looks and starts cost; QUICK=1 for seconds"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
 	@echo "make size     how large the deployed function is, and what of it is heaviest"
@@ -97,9 +97,11 @@ unit-newest:
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
 	PURSER_INTEROP=required $(BIN)/python -m pytest tests/interop
 
-# Needs an idle machine for its figures to mean anything. QUICK=1: whether it works, in seconds.
+# Needs an idle machine for its figures to mean anything, and a MongoDB server as test-wire does. QUICK=1: whether it
+# works, in seconds.
 bench: $(STAMP) $(PEERS) $(PEERS_COINCURVE)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick)
+	@$(BIN)/python -m tests.bench.service $(if $(QUICK),--quick)
 
 # Two stories of a lost payment, with the official client and with Purser: docs/reliability.md.
 peers-lose-money: $(STAMP) $(PEERS)

@@ -15,13 +15,11 @@ from pathlib import Path
 from typing import Final
 
 from tests.scale.queue import Crowd, ask
-from tests.scale.throughput import ticks_per_second
 from tests.scale.ticks import cost_of_a_run
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, ServerCommand, find_server
 
 ROOMY: Final = {"-Xmx512m": "-Xmx9g", "-XX:+UseSerialGC": "-XX:+UseParallelGC"}
-THINK: Final = 1.0
 
 
 def main() -> int:
@@ -30,14 +28,13 @@ def main() -> int:
     asked.add_argument("--runs", type=int, default=1_000_000, help="runs in the queue (default: a million)")
     asked.add_argument("--quick", action="store_true", help="few of everything")
     options = asked.parse_args()
-    runs, ticked = (2_000, 50) if options.quick else (options.runs, 1_000)
+    runs = 2_000 if options.quick else options.runs
     with ExitStack() as stack:
         uri = os.environ.get("MONGODB_TEST_URI") or _served(stack)
         if uri is None:
             _say(f"no MongoDB server: {HOW_TO_GET_ONE}")
             return 1
         _ticks(uri)
-        _throughput(uri, ticked)
         _queue(uri, Crowd(runs, runs // 10, min(999, runs // 100)))
     return 0
 
@@ -70,12 +67,6 @@ def _ticks(uri: str) -> None:
         _say(f"  {name:48} {traffic.total:3} commands, {traffic.writes:2} writes, {wire}")
     for name, (number, size) in cost.stored.items():
         _say(f"  stored in {name:38} {number:3} documents, {size:6} B")
-
-
-def _throughput(uri: str, runs: int) -> None:
-    speed = asyncio.run(ticks_per_second(uri, runs, THINK))
-    what = f"{runs} runs whose planner takes {THINK:g} s"
-    _say(f"{what}: {speed.per_second:.0f} ticks per second, {speed.cpu_ms:.1f} ms of this process per tick")
 
 
 def _queue(uri: str, crowd: Crowd) -> None:

@@ -9,7 +9,6 @@ import pytest
 from agent.turns import fair_page
 from tests.agent.builders import NOW
 from tests.scale.queue import Crowd, Indexed, ask
-from tests.scale.throughput import ticks_per_second
 from tests.scale.ticks import cost_of_a_run
 from tests.wire.given import needs_server, server_uri
 
@@ -46,12 +45,3 @@ async def test_what_a_tick_costs_is_counted() -> None:
     assert cost.traffic["tick that starts a job"].total <= 16
     assert cost.traffic["tick that finds nothing new"].total <= 6
     assert cost.stored["payments"][0] == 2
-
-
-@needs_server
-async def test_ticks_that_wait_for_a_planner_are_finished_together() -> None:
-    """Fifty that think for half a second take far less than one after the other."""
-    speed = await ticks_per_second(server_uri(), 50, 0.5)
-
-    assert speed.ticks == 50
-    assert speed.seconds < 12
