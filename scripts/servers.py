@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -44,7 +45,7 @@ _KEPT: Final = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "
 _SHORT: Final = 500
 """Characters of an answer that an error shows."""
 
-_ADDRESS: Final = "http://127.0.0.1:"
+_ADDRESS: Final = re.compile(r"http://127\.0\.0\.1:[0-9]+")
 
 
 class ServerFailed(Exception):
@@ -161,9 +162,8 @@ class ServerProcess:
         with stream:
             for line in stream:
                 self._said.append(line.rstrip())
-                if not self.url and _ADDRESS in line:
-                    port = line.partition(_ADDRESS)[2].split()[0]
-                    self.url = _ADDRESS + port.rstrip("/")
+                if not self.url and (found := _ADDRESS.search(line)):
+                    self.url = found[0]
                 if self._echo is not None:
                     self._echo(line)
 

@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from agent.settings import Settings
+from scripts.exits import Exit
 from scripts.servers import ROOT, ServerProcess, clean
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
@@ -129,6 +130,22 @@ def test_the_api_serves_from_the_image_and_its_health_check_tells(image: Path) -
     assert health_check(image, "no address") == 2
 
 
+def test_the_image_serves_nobody_without_a_token(image: Path) -> None:
+    """It is reached from outside its container: it says what to set, and ends."""
+    done = subprocess.run(
+        [sys.executable, "-m", "only", ",".join([str(REQUIREMENTS), *EMBEDDED]), *command("api")],
+        cwd=image,
+        env=clean({}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (done.returncode, json.loads(done.stderr)["code"]) == (Exit.SETUP, "setup")
+    assert "API_TOKEN is not set" in done.stderr
+
+
 def test_the_health_check_fails_without_the_database(image: Path) -> None:
     """The server is up, and not well."""
     with socket.socket() as closed:
@@ -153,8 +170,6 @@ def test_the_mock_vendors_serve_from_the_image(image: Path) -> None:
 def test_commands_are_in_the_image(image: Path, service: str) -> None:
     """The purser command explains what the service runs."""
     line = command(service)
-    if line == ["scripts.cli", "worker"] and not (ROOT / "scripts" / "worker.py").exists():
-        pytest.skip("this checkout has no worker yet")
     done = subprocess.run(
         [sys.executable, "-m", "only", str(REQUIREMENTS), *line, "--help"],
         cwd=image,
@@ -200,3 +215,11 @@ def test_settings_of_the_services_are_settings() -> None:
             assert re.fullmatch(rf"\$\{{{name}:(\?.+|-)\}}", value), name
     required = {name for name, value in environment.items() if value.startswith(f"${{{name}:?")}
     assert required == {"API_TOKEN", "X402_PRIVATE_KEY", "GPU_VENDOR_SECRET"}
+
+
+def test_what_bounds_the_money_is_handed_on() -> None:
+    """A limit in `.env` that the services never hear of would be none."""
+    bounds = {name.upper() for name in Settings.model_fields if name.startswith(("max_per_", "allowed_"))}
+    bounds |= {"FIRST_SEEN_PAYEE", "X402_NETWORKS", "X402_RPC_URLS", "LOOPBACK_VENDORS"}
+
+    assert bounds <= set(COMPOSE["x-purser"]["environment"])
