@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json as jsons
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from scripts.options import JsonFlag
 from scripts.session import failing, say, settings_now
+
+if TYPE_CHECKING:
+    from agent.settings import Settings
 
 __all__ = ["demo", "dev", "init", "serve", "worker"]
 
@@ -19,7 +22,6 @@ def init(json: JsonFlag = False) -> None:
         import asyncio
 
         from agent.models import INDEXES
-        from agent.settings import Settings
         from agent.store import open_database
         from agent.store.runs import RunStore
 
@@ -74,7 +76,8 @@ def dev(
             if json:
                 print(jsons.dumps({"url": url, "vendorsUrl": vendors_url}), flush=True)
             else:
-                say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
+                page = f"described at {url}{_described(settings)}"
+                say(said(f"API at {url} ({page}), mock vendors at {vendors_url}", "bold green"))
 
         run_dev(settings, port, vendor_port, up)
 
@@ -109,10 +112,17 @@ def serve(
         from scripts.serve import run_server
         from scripts.text import said
 
+        settings = settings_now()
+
         def up(url: str) -> None:
             if json:
                 print(jsons.dumps({"url": url}), flush=True)
             else:
-                say(said(f"API at {url} (described at {url}/docs)", "bold green"))
+                say(said(f"API at {url} (described at {url}{_described(settings)})", "bold green"))
 
-        run_server(settings_now(), host, port, up)
+        run_server(settings, host, port, up)
+
+
+def _described(settings: Settings) -> str:
+    """The page to read of the API, which is not there for people where there is a token to type into it."""
+    return "/docs" if settings.api_token is None else "/openapi.json"

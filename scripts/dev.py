@@ -11,11 +11,11 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
-from agent.errors import ConfigurationError
 from agent.settings import Settings
 from scripts.client import Client, ClientError
 from scripts.seed import seed
 from scripts.servers import ROOT, ServerProcess, check_free, hand_down
+from scripts.session import check_complete
 
 __all__ = ["run_dev"]
 
@@ -36,8 +36,7 @@ def run_dev(settings: Settings, port: int, vendor_port: int, on_up: Callable[[st
         ConfigurationError: a setting that the API cannot do without is missing.
         ServerFailed: a port is taken, or the mock vendors ended by themselves.
     """
-    if missing := settings.missing():
-        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    check_complete(settings)
     if "poll_seconds" not in settings.model_fields_set:
         hand_down("POLL_SECONDS", POLL_SECONDS)
     if settings.loopback_vendors is None:

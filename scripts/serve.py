@@ -12,6 +12,7 @@ import uvicorn
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 from scripts.servers import ServerFailed
+from scripts.session import check_complete
 
 __all__ = ["run_server"]
 
@@ -26,8 +27,7 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
         ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address.
         ServerFailed: the address is none of this machine's, or its port is taken.
     """
-    if missing := settings.missing():
-        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    check_complete(settings)
     family, address = _resolved(host, port)
     if settings.api_token is None and not ip_address(address[0]).is_loopback:
         raise ConfigurationError(

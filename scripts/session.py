@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from agent.settings import Settings
     from scripts.client import Client, Refused
 
-__all__ = ["LOCAL_URL", "Session", "failing", "say", "session", "settings_now"]
+__all__ = ["LOCAL_URL", "Session", "check_complete", "failing", "say", "session", "settings_now"]
 
 LOCAL_URL: Final = "http://127.0.0.1:3000"
 """Where `make dev` and `purser serve` listen: what PURSER_URL is where it is not set."""
@@ -53,6 +53,18 @@ def settings_now() -> Settings:
     from agent.settings import load_settings
 
     return load_settings()
+
+
+def check_complete(settings: Settings) -> None:
+    """Nothing is missing that a server or a worker must have.
+
+    Raises:
+        ConfigurationError: something is; the message names it.
+    """
+    from agent.errors import ConfigurationError
+
+    if missing := settings.missing():
+        raise ConfigurationError(f"not set: {', '.join(missing)}; set what is named in the environment or in .env")
 
 
 @contextmanager

@@ -225,14 +225,18 @@ def new_key(key: NewKey) -> RenderableType:
     return Group(
         Text.assemble("made ", (plain(key.id), "bold"), " for ", plain(key.user_id)),
         Text(plain(key.token), "bold"),
-        said("this is shown once: keep it now. Callers send it as Authorization: Bearer", "dim"),
+        said("this is shown once: keep it now, and set API_TOKEN to it where purser is to use it", "dim"),
     )
 
 
 def problem(refusal: Refused) -> RenderableType:
-    """Why the server refused: code, detail and the fields at fault."""
+    """Why the server refused: code, detail, and the fields at fault that the detail does not name already."""
     head = Text.assemble(("refused ", "bold red"), (plain(refusal.code), "bold"), ": ", said(refusal.detail))
-    return Group(head, *(said(f"  {field}: {message}") for field, message in refusal.fields))
+    faults = [f"{field}: {message}" for field, message in refusal.fields]
+    lines = [said(f"  {fault}") for fault in faults if fault not in refusal.detail]
+    if refusal.code == "unauthorized":
+        lines.append(said("  this command sends API_TOKEN, from the environment or from .env", "dim"))
+    return Group(head, *lines)
 
 
 def _amount(name: str, width: int, amount: str) -> Text:

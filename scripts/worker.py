@@ -7,6 +7,7 @@ crons may be at it at once (docs/decisions/0013-ticking.md).
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import signal
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,11 @@ from agent.logs import configure
 from agent.rounds import Round
 from agent.services import Services
 from agent.settings import Settings
+from scripts.session import check_complete
 
 __all__ = ["Worker", "run_worker"]
+
+_log = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 2.0
 """Longest pause between two looks: a run that is started meanwhile waits no longer for its first tick."""
@@ -114,9 +118,10 @@ def run_worker(settings: Settings, grace: float, note: Callable[[str], None]) ->
             "MONGODB_URI is not set: a worker ticks the runs in a database, and the embedded store of an API "
             "process cannot be seen from here; set it to the database that the API works on"
         )
-    if missing := settings.missing():
-        raise ConfigurationError(f"not set: {', '.join(missing)}")
+    check_complete(settings)
     configure(platform=False)
+    if not settings.has_wallet:
+        _log.warning("X402_PRIVATE_KEY is not set: paying with a throw-away key, which is not that of the API")
     return asyncio.run(_work(settings, grace, note))
 
 

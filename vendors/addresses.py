@@ -15,7 +15,7 @@ __all__ = ["LOOPBACK_REFUSED", "Address", "literal", "on_this_machine", "why_ref
 
 Address = IPv4Address | IPv6Address
 
-LOOPBACK_REFUSED: Final = "on this machine, which LOOPBACK_VENDORS=refuse rules out"
+LOOPBACK_REFUSED: Final = "on this machine, which is refused unless LOOPBACK_VENDORS=allow"
 
 _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 

@@ -140,7 +140,7 @@ async def test_this_machine_is_no_vendor_where_that_is_refused(endpoint: str) ->
         assert answer.json()["errors"] == [
             {
                 "field": "endpoint",
-                "message": "must not be on this machine, which LOOPBACK_VENDORS=refuse rules out",
+                "message": "must not be on this machine, which is refused unless LOOPBACK_VENDORS=allow",
             }
         ]
     assert (await api.http.patch("/api/vendors/gpu_vendor_1", json={"name": "Alpha"})).status_code == 200

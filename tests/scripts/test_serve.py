@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,10 +20,12 @@ from scripts.servers import ROOT, clean
 
 
 @contextmanager
-def serving(directory: Path, *arguments: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+def serving(
+    directory: Path, *arguments: str, form: Sequence[str] = ("--json",), **settings: str
+) -> Iterator[subprocess.Popen[str]]:
     """`purser serve` as a process; killed if it does not end by itself."""
     with subprocess.Popen(
-        [sys.executable, "-m", "scripts.cli", "serve", "--json", *arguments],
+        [sys.executable, "-m", "scripts.cli", "serve", *form, *arguments],
         cwd=directory,
         env=clean(settings) | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -82,10 +84,41 @@ def test_with_a_token_every_address_is_served(tmp_path: Path) -> None:
             assert http.get(url, headers={"Authorization": "Bearer t0ken"}).status_code == 200
 
 
+def test_its_log_is_json_and_holds_no_secret(tmp_path: Path) -> None:
+    """Each line of both streams, requests too, and it does not watch for changes."""
+    token = "purser-t0ken-that-nobody-may-see"
+    with serving(tmp_path, "--port", "0", API_TOKEN=token) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{json.loads(first)['url']}/api/runs"
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5), headers=headers, timeout=30) as http:
+            assert http.get(url, params={"userId": token}).status_code == 200
+            assert http.get(f"{url}/{token}").status_code == 404
+        process.send_signal(signal.SIGTERM)
+        out, errors = process.communicate(timeout=30)
+
+    lines = [json.loads(line) for line in [*out.splitlines(), *errors.splitlines()]]
+    assert {200, 404} <= {line.get("status") for line in lines}
+    assert token not in first + out + errors
+    assert "reload" not in errors
+
+
+@pytest.mark.parametrize(("settings", "page"), [({}, "/docs"), ({"API_TOKEN": "t0ken"}, "/openapi.json")])
+def test_people_are_told_of_a_page_that_is_there(tmp_path: Path, settings: dict[str, str], page: str) -> None:
+    """There is no /docs where there is a token to type into it."""
+    with serving(tmp_path, "--port", "0", form=(), **settings) as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().partition("described at ")[2].rstrip(")\n")
+        with httpx.Client(transport=httpx.HTTPTransport(retries=5), timeout=30) as http:
+            assert (url.endswith(page), http.get(url).status_code) == (True, 200)
+
+
 def test_what_is_missing_or_taken_is_said_at_once(tmp_path: Path) -> None:
     """A setting, an address of another machine, a port."""
     key = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
-    assert "API_TOKEN" in refused(tmp_path, "--port", "0", X402_PRIVATE_KEY=key)
+    missing = refused(tmp_path, "--port", "0", X402_PRIVATE_KEY=key)
+    assert missing == "not set: API_TOKEN; set what is named in the environment or in .env"
     assert "no address of this machine" in refused(tmp_path, "--host", "no.such.host.invalid")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

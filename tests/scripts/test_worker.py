@@ -7,16 +7,18 @@ import json
 from collections.abc import Callable
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from agent import rounds
 from agent.errors import StoreUnavailable
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
+from agent.settings import Settings
 from agent.store.due import Due, DueStore
 from scripts.cli import app
 from scripts.exits import Exit
-from scripts.worker import IDLE_SECONDS, Worker
+from scripts.worker import IDLE_SECONDS, Worker, run_worker
 from tests.agent.stage import Stage, a_stage
 
 
@@ -151,3 +153,22 @@ def test_a_worker_needs_a_database_that_others_see_too(monkeypatch: pytest.Monke
 
     assert refused.exit_code == Exit.SETUP
     assert json.loads(refused.stderr)["detail"].startswith("MONGODB_URI is not set")
+
+
+def test_a_worker_without_a_wallet_says_what_it_pays_with(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The throw-away key of the API's process is another one: an operator should know."""
+
+    async def stopped_at_once(*_: object) -> object:
+        return None
+
+    monkeypatch.setattr("scripts.worker.configure", lambda **_: None)
+    monkeypatch.setattr("scripts.worker._work", stopped_at_once)
+    database = SecretStr("mongodb://127.0.0.1:1/")
+    key = SecretStr("11" * 32)
+
+    run_worker(Settings(mongodb_uri=database, x402_private_key=key, api_token=key), 0, print)
+    assert not caplog.records
+    run_worker(Settings(mongodb_uri=database), 0, print)
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["X402_PRIVATE_KEY is not set"]

@@ -59,8 +59,8 @@ async def quote(client: VendorClient, endpoint: str, within: float = LONG) -> ob
         ("::ffff:127.0.0.1", "in disguise"),
         ("64:ff9b::7f00:1", "NAT64"),
         ("fe80::1%lo", "link-local"),
-        ("127.0.0.1", "LOOPBACK_VENDORS=refuse"),
-        ("::1", "LOOPBACK_VENDORS=refuse"),
+        ("127.0.0.1", "LOOPBACK_VENDORS=allow"),
+        ("::1", "LOOPBACK_VENDORS=allow"),
     ],
 )
 async def test_a_name_that_leads_inside_is_not_called(
@@ -241,6 +241,6 @@ async def test_a_proxy_of_the_environment_is_not_used(
 async def test_the_transport_itself_needs_no_client(internet: Internet) -> None:
     """httpx keeps its pool where the guard expects it: were it elsewhere, this would connect."""
     async with GuardedTransport(loopback=False) as transport:
-        with pytest.raises(httpx.ConnectError, match="LOOPBACK_VENDORS=refuse"):
+        with pytest.raises(httpx.ConnectError, match="LOOPBACK_VENDORS=allow"):
             await transport.handle_async_request(httpx.Request("GET", "http://127.0.0.1:9/"))
     assert internet.connected == []
