@@ -21,10 +21,11 @@ Made by `make api-docs` from the code; `tests/docs/test_api.py` fails when it is
 server has the same as OpenAPI at `/openapi.json`, and as a page to try it with at `/docs` where no `API_TOKEN`
 is set.
 
-Send `Authorization: Bearer ...` and JSON (`Content-Type: application/json`, at most 64 KB; unknown fields are
-refused). Amounts are dollars with at most 6 decimals. Every answer bears `X-Request-Id`: the one that came in,
-if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, else a new one. Every line of the log about the request has it. Pages of
-other sites can read nothing here (CORS is off), and nothing is to be cached.
+Send `Authorization: Bearer` with an [API key](keys.md) or the operator's token, and JSON
+(`Content-Type: application/json`, at most 64 KB; unknown fields are refused). Amounts are dollars with at most 6
+decimals. Every answer bears `X-Request-Id`: the one that came in, if it is 1 to 64 of `A-Z a-z 0-9 . _ -`, else a
+new one. Every line of the log about the request has it. Pages of other sites can read nothing here (CORS is off),
+and nothing is to be cached.
 
 """
 
