@@ -92,11 +92,12 @@ class Refused(ClientError):
         fields: Sequence[tuple[str, str]] = (),
         text: str = "",
         retry_after: int = 1,
+        request_id: str | None = None,
     ) -> None:
         """`fields` are the fields at fault with what is wrong with each; `text` is the problem as sent."""
         super().__init__(f"{code}: {detail}")
         self.status, self.code, self.detail, self.fields = status, code, detail, tuple(fields)
-        self.text, self.retry_after = text, retry_after
+        self.text, self.retry_after, self.request_id = text, retry_after, request_id
 
 
 class NotFound(Refused):
@@ -335,7 +336,8 @@ class Client:
             )
         fields = [(each.field, each.message) for each in problem.errors or ()]
         kind = _KINDS.get(problem.code, Refused)
-        return kind(response.status_code, problem.code, problem.detail, fields, text, _retry_after(response))
+        after = _retry_after(response)
+        return kind(response.status_code, problem.code, problem.detail, fields, text, after, problem.request_id)
 
     def _strange(self) -> NoReturn:
         raise Unreachable(

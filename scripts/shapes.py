@@ -108,6 +108,7 @@ class Problem(_Shape):
     code: str
     detail: str
     errors: tuple[FieldFault, ...] | None = None
+    request_id: str | None = None
 
 
 class Health(_Shape):

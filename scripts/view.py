@@ -236,6 +236,8 @@ def problem(refusal: Refused) -> RenderableType:
     lines = [said(f"  {fault}") for fault in faults if fault not in refusal.detail]
     if refusal.code == "unauthorized":
         lines.append(said("  this command sends API_TOKEN, from the environment or from .env", "dim"))
+    if refusal.code == "internal_error" and refusal.request_id:
+        lines.append(said(f"  for who runs the server: request {refusal.request_id} in its log", "dim"))
     return Group(head, *lines)
 
 

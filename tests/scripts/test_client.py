@@ -171,8 +171,9 @@ def test_every_run_is_listed_page_by_page() -> None:
     ],
 )
 def test_a_problem_is_an_error_of_its_kind(code: str, kind: type[Refused]) -> None:
-    """Code, detail, fields and the problem as sent."""
-    body = problem(422, code, detail="no", errors=[{"field": "goal", "message": "is required"}])
+    """Code, detail, fields, the request's id and the problem as sent."""
+    faults: JsonValue = [{"field": "goal", "message": "is required"}]
+    body = problem(422, code, detail="no", errors=faults, requestId="0123abcd")
     with (
         standing_in(Answer(422, body, {"retry-after": "7"})) as server,
         Client(server.url) as client,
@@ -184,6 +185,7 @@ def test_a_problem_is_an_error_of_its_kind(code: str, kind: type[Refused]) -> No
     assert (refused.value.status, refused.value.code, refused.value.detail) == (422, code, "no")
     assert refused.value.fields == (("goal", "is required"),)
     assert (refused.value.text, refused.value.retry_after) == (body.decode(), 7)
+    assert refused.value.request_id == "0123abcd"
 
 
 @pytest.mark.parametrize("said", ["", "soon", "-1", "9999999", "Fri, 21 Nov 2026 08:00:00 GMT", "\xb2"])

@@ -171,6 +171,16 @@ def test_a_refusal_shows_code_detail_and_fields() -> None:
     ]
 
 
+def test_a_fault_of_the_server_shows_the_request_to_name() -> None:
+    """All that its log is searched by."""
+    fault = Refused(500, "internal_error", "a fault of ours", request_id="0123abcd")
+
+    assert drawn(view.problem(fault)).splitlines() == [
+        "refused internal_error: a fault of ours",
+        "  for who runs the server: request 0123abcd in its log",
+    ]
+
+
 def _everything() -> list[RenderableType]:
     told = status(
         observation_json(1, "job_log", HOSTILE),
