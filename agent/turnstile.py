@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.access import Key, Token, minute_of, parse, same, share, until_next_minute, unusable
-from agent.errors import NotAdmitted, RateLimited
+from agent.errors import NotAdmitted, PurserError, RateLimited, StoreUnavailable
 from agent.store.keys import KeyStore
 from agent.world import World
 
@@ -52,7 +52,7 @@ class Turnstile:
         self._world = world
         self._lock = threading.Lock()
         self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._asking: dict[tuple[asyncio.AbstractEventLoop, Token], asyncio.Future[None]] = {}
+        self._asking: dict[tuple[asyncio.AbstractEventLoop, Token], asyncio.Future[PurserError | None]] = {}
 
     async def admit(self, text: str) -> Key:
         """The key of a token, with one of its requests used.
@@ -90,17 +90,25 @@ class Turnstile:
         return None
 
     async def _ask_together(self, token: Token) -> None:
-        """Ask the database, or wait for whoever is asking for the same token already: a crowd takes one share."""
+        """Ask the database, or wait for whoever is asking for the same token already: a crowd takes one share, and
+        hears of one failure. (One after the other would wait for a database that is away.)
+        """
         here = asyncio.get_running_loop(), token
         if other := self._asking.get(here):
             await asyncio.wait([other])
+            if failed := other.result():
+                raise type(failed)(*failed.args)
             return
         mine = self._asking[here] = here[0].create_future()
+        failed = None
         try:
             await self._ask(token)
+        except (NotAdmitted, StoreUnavailable) as exc:
+            failed = exc
+            raise
         finally:
             del self._asking[here]
-            mine.set_result(None)
+            mine.set_result(failed)
 
     async def _ask(self, token: Token) -> None:
         now, read_at = self._world.now(), self._world.monotonic()

@@ -51,8 +51,8 @@ def _usd_in(value: object) -> int:
 def _hours(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | Decimal):
         raise ValueError("must be a number of hours")
-    if not 0 < value <= 720 or Decimal(value) % Decimal("0.01") != 0:
-        raise ValueError("must be above 0, at most 720, with at most 2 decimals")
+    if not Decimal("0.01") <= value <= 720 or Decimal(value) % Decimal("0.01") != 0:
+        raise ValueError("must be at least 0.01, at most 720, with at most 2 decimals")
     return float(value)
 
 

@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 _ID: Final = "x-request-id"
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SHOWN_PATH: Final = 200
+_SHOWN_METHOD: Final = 20
+"""Longer than any method there is. A server may pass on one of 64 KB, and a line is searched for secrets whole."""
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -79,7 +81,7 @@ class Envelope:
             finally:
                 took = round((self._monotonic() - began) * 1_000)
                 path = str(scope.get("path", ""))[:_SHOWN_PATH]
-                shown = {"method": scope["method"], "path": path, "status": answer.status, "ms": took}
+                shown = {"method": scope["method"][:_SHOWN_METHOD], "path": path, "status": answer.status, "ms": took}
                 _log.info("request", extra=shown)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:

@@ -75,6 +75,15 @@ async def test_a_field_out_of_bounds_is_named(change: dict[str, object], field: 
     assert field in [error["field"] for error in errors]
 
 
+async def test_hours_that_round_to_none_are_refused() -> None:
+    """A number too small for arithmetic looks like a multiple of anything."""
+    body = json.dumps(GOOD).removesuffix("}") + ', "maxHours": 1e-9999999}'
+    json_body = {"Content-Type": "application/json"}
+    answer = await (await an_api()).http.post("/api/agent-start", content=body, headers=json_body)
+
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "maxHours")
+
+
 @pytest.mark.parametrize(
     "goal",
     ["line one\r\nline two", "no\u00a0break", "\U0001f469\u200d\U0001f4bb trains", "naïve Übung 訓練", "a\tb"],

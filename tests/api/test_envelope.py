@@ -180,6 +180,16 @@ async def test_each_request_is_one_line_in_the_log(caplog: pytest.LogCaptureFixt
     assert all(line["ms"] >= 0 for line in lines)
 
 
+async def test_what_is_logged_of_a_request_is_short(caplog: pytest.LogCaptureFixture) -> None:
+    """Anybody may send a method of 60 KB, and each line is searched for secrets: that must not take seconds."""
+    api = await an_api()
+    with caplog.at_level(logging.INFO, "api"):
+        await api.http.request("ew" * 30_000, "/api/" + "ew" * 3_000)
+
+    (line,) = [vars(record) for record in caplog.records if record.message == "request"]
+    assert len(line["method"] + line["path"]) < 300
+
+
 def test_over_a_socket_too(tmp_path: Path) -> None:
     """As a server sends it: HEAD has no body, what is too large is said to be, the connection outlives it."""
     with api_server(tmp_path, {}) as server, httpx.Client(base_url=server.ready(), trust_env=False) as http:

@@ -310,6 +310,35 @@ async def test_who_dies_while_asking_leaves_nobody_waiting(database: Database) -
     ]
 
 
+async def test_a_crowd_that_is_let_down_is_told_at_once(database: Database) -> None:
+    """Each asking for itself would wait for the database once more than the one before."""
+    here = instances(database, 1)
+    _, _, shown = await kept(KeyStore(database))
+    (turnstile,) = here.turnstiles
+    wrong = shown[:-43] + "A" * 43
+
+    assert await asyncio.gather(*(tried(turnstile, wrong) for _ in range(20))) == ["NotAdmitted"] * 20
+    assert here.commands == 1
+
+    away = Away(database)
+    turnstile = Turnstile(away, here.world.world)
+    came = await asyncio.gather(*(turnstile.admit(shown) for _ in range(20)), return_exceptions=True)
+    assert [type(each) for each in came] == [StoreUnavailable] * 20
+    assert away.asked == 1
+
+
+class Away(KeyStore):
+    """The store while its database does not answer: that is known only after a while."""
+
+    asked = 0
+
+    async def take(self, token: Token, minute: int, wanted: int) -> tuple[Key, int] | None:
+        """In vain."""
+        self.asked += 1
+        await asyncio.sleep(0)
+        raise StoreUnavailable("the database did not answer")
+
+
 def test_threads_with_loops_of_their_own_share_what_there_is() -> None:
     """A platform may run an instance's invocations so: together they use no request twice."""
     keys, clock = AtOnce(), Clock()
