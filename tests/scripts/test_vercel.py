@@ -122,3 +122,8 @@ def test_what_is_not_shipped_is_not_imported() -> None:
         assert not re.search(
             r"^\s*(from|import) (scripts|tests|gpu_vendor_mock)\b", path.read_text(), re.MULTILINE
         )
+
+
+def test_no_secret_is_uploaded() -> None:
+    """Where there is a `.vercelignore` the command line heeds no `.gitignore`, and by itself it leaves `.env` in."""
+    assert ".env*" in (ROOT / ".vercelignore").read_text().splitlines()
