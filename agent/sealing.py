@@ -2,8 +2,9 @@
 
     1.<key id>.<nonce, ciphertext and tag, in hex>
 
-A sealed secret is bound to the vendor that it belongs to, so it opens nowhere else. The first key seals, all of
-them open, so keys can be changed without a moment in which nothing opens (docs/decisions/0015-sealed-secrets.md).
+A sealed secret is bound to the vendor that it belongs to, and to its host (`Vendor.token_for`), so it opens
+nowhere else. The first key seals, all of them open, so keys can be changed without a moment in which nothing opens
+(docs/decisions/0015-sealed-secrets.md).
 
 The nonce is drawn here, not handed in: it is no input that a test or a caller may choose, for one that comes twice
 gives the key away. Nothing else in here is not a function of its arguments.
@@ -57,8 +58,8 @@ class Seals:
     def __repr__(self) -> str:
         return f"Seals({', '.join(self._keys)})"
 
-    def seal(self, secret: str, vendor_id: str) -> str:
-        """The secret as it may be stored with this vendor; different each time.
+    def seal(self, secret: str, vendor: str) -> str:
+        """The secret as it may be stored with this vendor (its `token_for`); different each time.
 
         Raises:
             NoKeys: there is none.
@@ -66,15 +67,15 @@ class Seals:
         if self._first is None:
             raise NoKeys
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        cipher = _cipher(self._keys[self._first], nonce, vendor_id)
+        cipher = _cipher(self._keys[self._first], nonce, vendor)
         ciphertext, tag = cipher.encrypt_and_digest(secret.encode())
         return f"1.{self._first}.{(nonce + ciphertext + tag).hex()}"
 
-    def open(self, sealed: str, vendor_id: str) -> str:
+    def open(self, sealed: str, vendor: str) -> str:
         """The secret.
 
         Raises:
-            CannotOpen: it is of another vendor, was changed, or its key is not here.
+            CannotOpen: it is of another vendor or host, was changed, or its key is not here.
         """
         parts = _SEALED.fullmatch(sealed)
         if parts is None:
@@ -85,9 +86,9 @@ class Seals:
         content = bytes.fromhex(parts[2])
         nonce, ciphertext, tag = content[:_NONCE_BYTES], content[_NONCE_BYTES:-_TAG_BYTES], content[-_TAG_BYTES:]
         try:
-            return _cipher(key, nonce, vendor_id).decrypt_and_verify(ciphertext, tag).decode()
+            return _cipher(key, nonce, vendor).decrypt_and_verify(ciphertext, tag).decode()
         except ValueError:  # from here on a traceback would show what was not verified
-            raise CannotOpen("it is not as it was stored, or was stored with another vendor") from None
+            raise CannotOpen("it is not as it was stored, or was stored with another vendor or host") from None
 
     def is_newest(self, sealed: str) -> bool:
         """Whether it says that the key which seals now has sealed it."""
@@ -125,9 +126,9 @@ def _id_of(key: bytes) -> str:
     return hmac.digest(key, b"purser: id of a sealing key", hashlib.sha256)[:8].hex()
 
 
-def _cipher(key: bytes, nonce: bytes, vendor_id: str) -> GcmMode:
+def _cipher(key: bytes, nonce: bytes, vendor: str) -> GcmMode:
     from Crypto.Cipher import AES  # only who opens or seals pays for loading it
 
     cipher = AES.new(key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG_BYTES)
-    cipher.update(b"purser: secret of vendor " + vendor_id.encode())
+    cipher.update(b"purser: secret of vendor " + vendor.encode())
     return cipher

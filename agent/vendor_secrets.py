@@ -34,7 +34,7 @@ def token_of(settings: Settings, vendor: Vendor) -> str:
     """
     if vendor.sealed_secret is not None:
         try:
-            token = settings.seals.open(vendor.sealed_secret, vendor.vendor_id)
+            token = settings.seals.open(vendor.sealed_secret, vendor.token_for)
         except CannotOpen as exc:
             raise ConfigurationError(
                 f"the sealed secret of {vendor.vendor_id} cannot be opened: {exc}; put the key back into "
@@ -74,9 +74,9 @@ async def _reseal(vendors: VendorStore, seals: Seals, vendor_id: str) -> bool:
         changed = False
         if vendor.sealed_secret is None:  # it names a variable by now
             return vendor
-        secret = seals.open(vendor.sealed_secret, vendor_id)
+        secret = seals.open(vendor.sealed_secret, vendor.token_for)
         changed = not seals.is_newest(vendor.sealed_secret)
-        return replace(vendor, sealed_secret=seals.seal(secret, vendor_id)) if changed else vendor
+        return replace(vendor, sealed_secret=seals.seal(secret, vendor.token_for)) if changed else vendor
 
     await vendors.change(vendor_id, edit)
     return changed

@@ -80,8 +80,8 @@ class Envelope:
                 await self._serve(scope, receive, answer)
             finally:
                 took = round((self._monotonic() - began) * 1_000)
-                path = str(scope.get("path", ""))[:_SHOWN_PATH]
-                shown = {"method": scope["method"][:_SHOWN_METHOD], "path": path, "status": answer.status, "ms": took}
+                method, path = scope["method"][:_SHOWN_METHOD], str(scope.get("path", ""))[:_SHOWN_PATH]
+                shown = {"method": method, "path": path, "status": answer.status, "ms": took}
                 _log.info("request", extra=shown)
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:

@@ -134,7 +134,7 @@ async def list_vendors(context: ContextOf, caller: Reader) -> VendorsAnswer:
 async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
     """Add a vendor. Without `payTo` its payee is pinned at the first payment and never changes by itself."""
     with _naming_the_field():
-        sealed = _sealed(context, body.vendor_id, body.secret, body.secret_ref)
+        _check_one(body.secret, body.secret_ref)
         vendor = Vendor(
             vendor_id=body.vendor_id,
             name=body.name,
@@ -144,10 +144,11 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
             reliability_prior=body.reliability_score,
             supported_gpu_types=tuple(body.supported_gpu_types),
             pay_to=body.pay_to,
-            secret_ref=None if sealed else body.secret_ref or "GPU_VENDOR_SECRET",
-            sealed_secret=sealed,
+            secret_ref=body.secret_ref or "GPU_VENDOR_SECRET",
             created_at=context.world.now(),
         )
+        if body.secret is not None:
+            vendor = _sealed(context, vendor, body.secret)
         _check_local(context, vendor)
     await context.vendors.add(vendor)
     return VendorOut.of(vendor)
@@ -160,7 +161,10 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
     responses=responses(*_BODY, "vendor_not_found"),
 )
 async def change_vendor(vendor_id: VendorId, body: VendorChange, context: ContextOf) -> VendorOut:
-    """Change what is given; the record and its evidence stay. `payTo: null` has the next payment pin it anew."""
+    """Change what is given; the record and its evidence stay. `payTo: null` has the next payment pin it anew.
+
+    A sealed secret stays with its host: with an `endpoint` elsewhere it must be given again.
+    """
     changes: dict[str, Any] = body.model_dump(exclude_unset=True)
     empty = [to_camel(name) for name, value in changes.items() if value is None and name != "pay_to"]
     if empty or not changes:
@@ -170,15 +174,19 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
     if "supported_gpu_types" in changes:
         changes["supported_gpu_types"] = tuple(changes["supported_gpu_types"])
     with _naming_the_field():
-        if sealed := _sealed(context, vendor_id, changes.pop("secret", None), changes.get("secret_ref")):
-            changes |= {"secret_ref": None, "sealed_secret": sealed}
-        elif "secret_ref" in changes:
+        secret = changes.pop("secret", None)
+        _check_one(secret, changes.get("secret_ref"))
+        if "secret_ref" in changes:
             changes["sealed_secret"] = None
 
         def edit(vendor: Vendor) -> Vendor:
             changed = replace(vendor, **changes)
             if "endpoint" in changes:
                 _check_local(context, changed)
+            if secret is not None:
+                return _sealed(context, changed, secret)
+            if changed.sealed and changed.token_for != vendor.token_for:
+                raise InvalidVendor("secret", "must be given again: the sealed one is for the host as it was")
             return changed
 
         return VendorOut.of(await context.vendors.change(vendor_id, edit))
@@ -209,16 +217,18 @@ async def remove_vendor(vendor_id: VendorId, context: ContextOf) -> None:
     await context.vendors.remove(vendor_id)
 
 
-def _sealed(context: Context, vendor_id: str, secret: SecretStr | None, ref: str | None) -> str | None:
-    """The secret as it may be stored; None where none was sent."""
-    if secret is None:
-        return None
-    if ref is not None:
+def _check_one(secret: SecretStr | None, ref: str | None) -> None:
+    if secret is not None and ref is not None:
         raise InvalidVendor("secret", "must not be there together with secretRef")
+
+
+def _sealed(context: Context, vendor: Vendor, secret: SecretStr) -> Vendor:
+    """The vendor with its secret as it may be stored."""
     try:
-        return context.settings.seals.seal(secret.get_secret_value(), vendor_id)
+        sealed = context.settings.seals.seal(secret.get_secret_value(), vendor.token_for)
     except NoKeys as exc:
         raise InvalidVendor("secret", str(exc)) from None
+    return replace(vendor, secret_ref=None, sealed_secret=sealed)
 
 
 def _check_local(context: Context, vendor: Vendor) -> None:

@@ -144,6 +144,12 @@ class Vendor:
         return self.sealed_secret is not None
 
     @property
+    def token_for(self) -> str:
+        """Whom its sealed token is for: the vendor where it is now. Moved, it is somebody else."""
+        url = urlsplit(self.endpoint)
+        return f"{self.vendor_id} at {url.scheme}://{url.netloc.lower()}"
+
+    @property
     def local(self) -> bool:
         """Whether its endpoint is on this machine, by its own words."""
         return on_this_machine(urlsplit(self.endpoint).hostname or "")

@@ -217,10 +217,10 @@ def test_what_is_learnt_from_the_environment_is_kept_out(
 def test_a_vendors_sealed_token_is_kept_out_once_it_is_open(kept: Kept) -> None:
     """No setting holds it."""
     settings = Settings.model_validate({"sealing_keys": "5a" * 32})
-    sealed = settings.seals.seal("token-that-was-sealed", "gpu_vendor_1")
-    vendor = replace(registered(DEFAULT_CATALOG[0], pinned=True), secret_ref=None, sealed_secret=sealed)
+    vendor = registered(DEFAULT_CATALOG[0], pinned=True)
+    sealed = settings.seals.seal("token-that-was-sealed", vendor.token_for)
 
-    log.info("sent %s", token_of(settings, replace(vendor, vendor_id="gpu_vendor_1")))
+    log.info("sent %s", token_of(settings, replace(vendor, secret_ref=None, sealed_secret=sealed)))
 
     assert kept.last["event"] == "sent [redacted]"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ TOKEN = "mock-vendor-secret"
 
 def sealed(key: bytes, vendor: Vendor, secret: str = TOKEN) -> Vendor:
     """The vendor with its token in the registry."""
-    return replace(vendor, secret_ref=None, sealed_secret=Seals((key,)).seal(secret, vendor.vendor_id))
+    return replace(vendor, secret_ref=None, sealed_secret=Seals((key,)).seal(secret, vendor.token_for))
 
 
 async def a_stage_with_a_sealed_secret(*keys: bytes, faults: str = "") -> Stage:
@@ -72,10 +73,13 @@ async def test_a_secret_that_stops_opening_while_money_is_out_loses_none() -> No
     assert (await stage.finish(run)).budget_spent == 1_400_000
 
 
-def test_a_sealed_secret_of_another_vendor_is_refused() -> None:
-    """Whoever moves it in the database gets it nowhere."""
+@pytest.mark.parametrize(
+    "change", [{"vendor_id": "evil"}, {"endpoint": "https://evil.example"}, {"endpoint": "http://127.0.0.1:4999"}]
+)
+def test_a_sealed_secret_of_another_vendor_is_refused(change: dict[str, Any]) -> None:
+    """Whoever moves it in the database, or the vendor to an address of his own, gets it nowhere."""
     settings = Settings.model_validate({"sealing_keys": OLD.hex()})
-    stolen = replace(sealed(OLD, VENDOR), vendor_id="evil")
+    stolen = replace(sealed(OLD, VENDOR), **change)
     with pytest.raises(ConfigurationError, match="another vendor"):
         token_of(settings, stolen)
 

@@ -194,6 +194,20 @@ async def test_a_token_moves_between_a_variable_and_the_registry() -> None:
     assert stored["sealedSecret"] is None
 
 
+async def test_a_sealed_secret_does_not_follow_its_vendor_to_another_address() -> None:
+    """It would be sent to whoever is there. Given again it goes along; below the same address it stays."""
+    api = await an_api(sealing_keys=KEY)
+    path = "/api/vendors/gpu_vendor_1"
+    here = (await api.http.patch(path, json={"secret": SECRET})).json()["endpoint"]
+
+    refused = await api.http.patch(path, json={"endpoint": "https://thief.example"})
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "secret")
+    assert (await api.http.patch(path, json={"endpoint": f"{here}/v2"})).status_code == 200
+    for host, change in (("new", {"secret": "another-token"}), ("newer", {"secretRef": "GPU_VENDOR_SECRET_EU"})):
+        moved = await api.http.patch(path, json={"endpoint": f"https://{host}.example", **change})
+        assert moved.status_code == 200
+
+
 @pytest.mark.parametrize("change", [{"secret": SECRET, "secretRef": "GPU_VENDOR_SECRET"}, {"secret": None}])
 async def test_a_secret_is_one_and_is_there(change: dict[str, object]) -> None:
     """Which of two would be meant? Nothing is written, and the answer does not repeat it."""

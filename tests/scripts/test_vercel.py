@@ -125,5 +125,5 @@ def test_what_is_not_shipped_is_not_imported() -> None:
 
 
 def test_no_secret_is_uploaded() -> None:
-    """Where there is a `.vercelignore` the command line heeds no `.gitignore`, and by itself it leaves `.env` in."""
+    """Where there is a `.vercelignore` no `.gitignore` is heeded, and `.env` is nothing that Vercel leaves out."""
     assert ".env*" in (ROOT / ".vercelignore").read_text().splitlines()

@@ -33,7 +33,7 @@ async def test_a_rotation_seals_what_the_first_key_has_not_sealed(store: VendorS
     for vendor_id in ("a", "b"):
         vendor = await store.find(vendor_id)
         assert vendor is not None
-        assert Seals((NEW,)).open(vendor.sealed_secret or "", vendor_id) == TOKEN
+        assert Seals((NEW,)).open(vendor.sealed_secret or "", vendor.token_for) == TOKEN
     assert await store.find("c") == replace(VENDOR, vendor_id="c")
 
 
@@ -91,7 +91,7 @@ async def test_a_rotation_undoes_nothing_that_is_written_meanwhile(
     if secret is None:
         assert (vendor.secret_ref, vendor.sealed_secret) == ("GPU_VENDOR_SECRET", None)
     else:
-        assert Seals((NEW,)).open(vendor.sealed_secret or "", "a") == secret
+        assert Seals((NEW,)).open(vendor.sealed_secret or "", vendor.token_for) == secret
 
 
 async def test_a_vendor_that_is_removed_meanwhile_stays_removed(database: Database, store: VendorStore) -> None:
