@@ -17,8 +17,7 @@ ENV_FILE: Final = Path(".env")
 
 def environment() -> dict[str, str]:
     """All variables that are not empty, by name."""
-    named = {**_from_file(), **os.environ}
-    return {name: value for name, value in named.items() if value}
+    return {name: value for source in (_from_file(), os.environ) for name, value in source.items() if value}
 
 
 def on_platform() -> bool:

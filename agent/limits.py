@@ -34,6 +34,7 @@ __all__ = [
     "barred",
     "free_at",
     "next_day",
+    "off_limits",
     "room",
     "scopes",
     "shortages",
@@ -177,14 +178,21 @@ def free_at(found: Iterable[Shortage], now: datetime) -> datetime | None:
 
 def barred(limits: Limits, vendor: Vendor) -> str | None:
     """Why this vendor is not dealt with at all, or None."""
-    if limits.hosts is not None and not _among(vendor.endpoint, limits.hosts):
-        return f"the host of {vendor.vendor_id} is not in ALLOWED_HOSTS"
+    if away := off_limits(limits, vendor):
+        return away
     if vendor.pay_to is None:
         if limits.first_seen == "refuse":
             return f"{vendor.vendor_id} has no payee registered, and FIRST_SEEN_PAYEE is refuse"
         return None
     if limits.payees is not None and vendor.pay_to.lower() not in limits.payees:
         return f"the payee of {vendor.vendor_id} is not in ALLOWED_PAYEES"
+    return None
+
+
+def off_limits(limits: Limits, vendor: Vendor) -> str | None:
+    """Why nothing is sent to where this vendor is, our token least of all, or None."""
+    if limits.hosts is not None and not _among(vendor.endpoint, limits.hosts):
+        return f"the host of {vendor.vendor_id} is not in ALLOWED_HOSTS"
     return None
 
 

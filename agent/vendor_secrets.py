@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from agent.errors import ConfigurationError, VendorNotFound
+from agent.limits import off_limits
 from agent.logs import keep_out
 from agent.sealing import CannotOpen, Seals
 from agent.settings import Settings
@@ -30,8 +31,10 @@ def token_of(settings: Settings, vendor: Vendor) -> str:
     """A vendor's bearer token.
 
     Raises:
-        ConfigurationError: its variable is not set, or its sealed secret does not open.
+        ConfigurationError: its variable is not set, its sealed secret does not open, or its host is not allowed.
     """
+    if away := off_limits(settings.limits, vendor):
+        raise ConfigurationError(away)
     if vendor.sealed_secret is not None:
         try:
             token = settings.seals.open(vendor.sealed_secret, vendor.token_for)

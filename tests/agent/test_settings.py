@@ -119,11 +119,15 @@ def test_no_secret_shows_in_repr_or_errors(monkeypatch: pytest.MonkeyPatch) -> N
     assert KEY[:-1] not in str(caught.value)
 
 
-def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`X=` in a .env file is how people leave things out."""
+def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`X=` in a .env file is how people leave things out; in the environment it takes nothing from that file."""
     monkeypatch.setenv("MONGODB_URI", "")
-
+    monkeypatch.setenv("MAX_PER_DAY", "")
     assert load_settings().mongodb_uri is None
+
+    (tmp_path / ".env").write_text("MAX_PER_DAY=5\n")
+    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / ".env")
+    assert load_settings().max_per_day == 5_000_000
 
 
 def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

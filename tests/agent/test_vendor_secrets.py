@@ -84,6 +84,14 @@ def test_a_sealed_secret_of_another_vendor_is_refused(change: dict[str, Any]) ->
         token_of(settings, stolen)
 
 
+@pytest.mark.parametrize("vendor", [VENDOR, sealed(OLD, VENDOR)], ids=["variable", "sealed"])
+def test_no_token_goes_to_a_host_that_is_not_allowed(vendor: Vendor) -> None:
+    """Also not where only a job is asked after: whoever may change endpoints would have it sent to himself."""
+    settings = Settings.model_validate({"sealing_keys": OLD.hex(), "allowed_hosts": "gamma.example"})
+    with pytest.raises(ConfigurationError, match="ALLOWED_HOSTS"):
+        token_of(settings, vendor)
+
+
 def test_a_sealed_secret_does_not_show() -> None:
     """Not in the vendor's repr, sealed or open."""
     vendor = sealed(OLD, VENDOR)
