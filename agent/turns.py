@@ -69,7 +69,7 @@ async def fair_page(
     entries = dealt[:size]
     had = seen | {each.user_id for each in entries}
     unfinished = (full or len(had) < len(met)) and len(had) <= USERS
-    return Page(entries, full or len(dealt) > size or bool(seen), had if unfinished else frozenset())
+    return Page(entries, full or len(dealt) >= size or bool(seen), had if unfinished else frozenset())
 
 
 def in_turn(found: Iterable[Due], below: Callable[[int], int]) -> list[Due]:

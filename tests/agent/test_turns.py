@@ -117,6 +117,12 @@ def test_one_run_is_in_the_first_page_behind_a_hundred_thousand() -> None:
     assert waiting.asked == 2
 
 
+def test_a_page_full_of_one_users_runs_says_that_there_are_more() -> None:
+    """Though nobody else has any: whoever makes the round is told that it was not enough."""
+    assert page(Waiting(["many"] * 5), 3).more
+    assert not page(Waiting(["many"] * 5), 6).more
+
+
 def test_a_page_that_holds_all_is_asked_for_once() -> None:
     """What nobody crowds out costs one query."""
     waiting = Waiting(["a", "b", "a"])
