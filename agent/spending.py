@@ -18,6 +18,7 @@ from itertools import islice
 from typing import Final
 
 from bson import ObjectId
+from pydantic import ValidationError
 
 from agent.errors import KeyRevoked, LimitReached, RunNotFound
 from agent.leased import LeasedRun
@@ -120,7 +121,7 @@ async def _sweep(services: Services, key: str) -> bool:
     for job_id, entry in islice(taken.open.items() if taken else (), MAX_SWEPT):
         try:
             run = await services.runs.get(entry.run_id)
-        except RunNotFound:
+        except (RunNotFound, ValidationError):  # nobody knows whether it is over: it counts on
             continue
         if job_id in run.reservations or any(str(each.job_id) == job_id for each in run.outbox.closings):
             continue

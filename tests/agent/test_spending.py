@@ -245,6 +245,23 @@ async def test_taking_sweeps_too_before_it_refuses() -> None:
     assert set((await the_sums(stage))[TODAY].open) == {job_id}
 
 
+async def test_a_run_that_cannot_be_read_stops_no_others_sweep() -> None:
+    """Its entry stays counted, for nobody knows; the next one, which is nobody's, is swept away all the same."""
+    stage = await a_stage(settings={"max_per_day": "4"})
+    poisoned = await reserved_only(stage)
+    await AllowanceStore(stage.database).take(
+        TODAY, 4_000_000, next(iter(poisoned.reservations)), poisoned.id, SECOND
+    )
+    await stage.database.collection("runs").update({"_id": poisoned.id}, {"$set": {"budgetTotal": "much"}})
+    run = await stage.start(constraints={"vendor_ids": ("gpu_vendor_1",)})
+    await AllowanceStore(stage.database).take(TODAY, 4_000_000, "e" * 24, run.id, FIRST)
+
+    await stage.tick(run)
+
+    assert paid(stage) == [FIRST]
+    assert (await the_sums(stage))[TODAY].committed == SECOND + FIRST
+
+
 async def test_what_is_alive_is_not_swept() -> None:
     """Neither a reservation that is open, nor one whose closing is not told yet, nor one of an unknown run."""
     stage = await a_stage(settings={"max_per_day": "3"})
