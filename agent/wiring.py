@@ -43,7 +43,7 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         world=world,
         runs=RunStore(database),
         due=DueStore(database),
-        vendors=VendorStore(database),
+        vendors=VendorStore(database, world.below),
         allowances=AllowanceStore(database),
         keys=KeyStore(database),
         http=http,

@@ -6,7 +6,9 @@ payee is lost to a write that came in between.
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -28,13 +30,17 @@ _log = logging.getLogger(__name__)
 _TRIES: Final = 20
 """Writes in a row that may lose against others before the store counts as away."""
 
+_LONGEST_PAUSE: Final = 2_048
+"""Milliseconds, at the most, between two of them: a round may bring one vendor hundreds of outcomes at once."""
+
 
 class VendorStore:
     """The vendors of one database."""
 
-    def __init__(self, database: Database) -> None:
-        """Nothing is opened before the first operation."""
+    def __init__(self, database: Database, below: Callable[[int], int] = secrets.randbelow) -> None:
+        """Nothing is opened before the first operation. `below` as in `World`."""
         self._database = database
+        self._below = below
 
     async def list(self) -> list[Vendor]:
         """All vendors that may be used, by id."""
@@ -86,7 +92,7 @@ class VendorStore:
         Raises:
             VendorNotFound: there is none with that id.
         """
-        for _ in range(_TRIES):
+        for tried in range(_TRIES):
             before = await self.find(vendor_id)
             if before is None:
                 raise VendorNotFound(vendor_id)
@@ -97,6 +103,7 @@ class VendorStore:
             where = {"_id": vendor_id, "rev": before.rev}
             if await self._vendors.replace(where, _document(after), upsert=False):
                 return after
+            await asyncio.sleep(self._below(min(2**tried, _LONGEST_PAUSE)) / 1_000)
         raise StoreUnavailable(f"vendor {vendor_id} is written to all the time; try again")
 
     async def pin_payee(self, vendor_id: str, pay_to: str) -> str:

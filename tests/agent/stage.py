@@ -203,7 +203,7 @@ async def a_stage(
         world=world,
         runs=RunStore(watched),
         due=DueStore(watched),
-        vendors=VendorStore(watched),
+        vendors=VendorStore(watched, world.below),
         allowances=AllowanceStore(watched),
         keys=KeyStore(watched),
         http=http,

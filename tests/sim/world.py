@@ -318,7 +318,7 @@ class World:
             ),
             runs=_CountingRuns(watched, self._met),
             due=DueStore(watched),
-            vendors=VendorStore(watched),
+            vendors=VendorStore(watched, self._choices.below),
             allowances=AllowanceStore(watched),
             keys=KeyStore(watched),
             http=http,

@@ -13,6 +13,7 @@ from agent.models import Outcome
 from agent.store.collections import Database
 from agent.store.vendors import VendorStore
 from tests.agent.builders import NOW
+from tests.agent.killing import Reaper, WatchedDatabase
 from vendors.models import Vendor
 
 VENDOR = Vendor(
@@ -81,6 +82,17 @@ async def test_an_outcome_moves_the_score_once(store: VendorStore) -> None:
     assert (vendor.record.completed, vendor.record.failed) == (0, 1)
     assert vendor.reliability_score < VENDOR.reliability_score
     assert [str(job)] == [each.job_id for each in vendor.record.evidence]
+
+
+async def test_outcomes_of_a_whole_round_are_all_counted(database: Database, store: VendorStore) -> None:
+    """A vendor that goes down ends the jobs of many runs in one moment: none of their ticks fails for that."""
+    crowd = VendorStore(WatchedDatabase(database, Reaper()))
+
+    await asyncio.gather(*(crowd.learn(outcome(ObjectId(), completed=False)) for _ in range(60)))
+
+    found = await store.find("gpu_vendor_1")
+    assert found is not None
+    assert found.record.failed == 60
 
 
 async def test_outcomes_told_at_once_are_all_counted(store: VendorStore) -> None:
