@@ -97,7 +97,13 @@ def _claim_where(
     """`RunStore.claim` with another condition on the lease."""
 
     async def claim(
-        self: RunStore, run_id: ObjectId, lease: Lease, now: datetime, *, if_due: bool = False
+        self: RunStore,
+        run_id: ObjectId,
+        lease: Lease,
+        now: datetime,
+        user_id: str | None = None,
+        *,
+        if_due: bool = False,
     ) -> Run | None:
         due = {"nextTickAt": {"$lte": now}} if if_due else {}
         found = await self._of("runs").update(
