@@ -155,8 +155,12 @@ async def _limited(
 def _wait(
     desk: LeasedRun, services: Services, message: str, action: dict[str, object] | None, seconds: float
 ) -> Step:
-    """Nothing is done for some seconds. Waits in a row are counted: a run must not wait for ever."""
-    until = services.world.now() + timedelta(seconds=seconds)
+    """Nothing is done for some seconds, or until the run's deadline. Waits in a row are counted: a run must not
+    wait for ever.
+    """
+    until, deadline = services.world.now() + timedelta(seconds=seconds), desk.draft.constraints.deadline
+    if deadline is not None:
+        until = min(until, deadline)
     desk.set(idle_waits=desk.draft.idle_waits + 1, wait_until=until, phase="waiting")
     return Step(message, action, until)
 

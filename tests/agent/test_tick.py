@@ -387,6 +387,18 @@ async def test_a_run_that_only_fails_ends() -> None:
     assert (run.failure.code, run.jobs_started) == ("too_many_jobs", MAX_JOBS)
 
 
+async def test_a_planner_that_waits_does_not_outwait_the_deadline() -> None:
+    """The run is looked at when it passes, and fails then, not an hour later."""
+    stage = await a_stage(planner=Scripted([Wait(seconds=3_600, reason="prices may fall")]))
+    deadline = START + timedelta(minutes=5)
+    run = await stage.start(constraints={"deadline": deadline})
+
+    ended = await stage.finish(run)
+
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.completed_at) == ("deadline_passed", deadline)
+
+
 async def test_a_run_past_its_deadline_fails_and_gives_its_job_up() -> None:
     """What was paid stays paid; the vendor's record does not suffer for it."""
     stage = await a_stage(epoch_seconds=3_000)
