@@ -13,6 +13,7 @@ from typing import Final
 
 from bson import ObjectId
 from pydantic import ValidationError
+from pydantic.alias_generators import to_camel
 
 from agent import ledger
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound
@@ -25,6 +26,9 @@ _log = logging.getLogger(__name__)
 
 _NOT_OURS: Final = ("_id", "createdAt", "cancelRequested")
 """Fields of a run that a tick never writes: the first two never change, the last is set from outside."""
+
+_LISTED: Final = [to_camel(name) for name in Run.model_fields if name not in ("id", "outbox")]
+"""Of a run in a list: what is told elsewhere may be large, and nobody looks for it there."""
 
 _RECORDS_LIMIT: Final = 200
 """Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
@@ -204,7 +208,7 @@ class RunStore:
         if older_than is not None:
             moment, run_id = older_than
             where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
-        return await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit)
+        return await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit, _LISTED)
 
     async def count(self, status: str) -> int:
         """How many runs have that status."""
