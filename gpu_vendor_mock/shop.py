@@ -189,7 +189,8 @@ class Shop:
     ) -> Answer | None:
         """An answer that says other things of the money than what happens to it, if faults want one."""
         if faults.take(FaultName.CASH_LATE):
-            due = presented.payment.authorization.valid_before - LATE_SECONDS
+            # not before it came: what has expired on the way cannot have been cashed in time
+            due = max(presented.payment.authorization.valid_before - LATE_SECONDS, self._clock())
             self._kept.append(KeptPayment(due, order, price, url, presented))
             return self._refuse(order, url, presented, _REJECTED)
         if faults.take(FaultName.NEVER_SETTLE):

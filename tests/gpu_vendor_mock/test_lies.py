@@ -73,6 +73,17 @@ async def test_cash_late_however_late_anybody_looks(
     assert (dig(settled, "at"), dig(settled, "amount")) == (EXPIRES - LATE_SECONDS, 1_400_000)
 
 
+async def test_cash_late_cannot_cash_what_came_too_late(open_shop: OpenShop, buyer: Buyer, clock: Clock) -> None:
+    """What was on its way until it had expired could not have been cashed in time (make sim, seed 5537)."""
+    vendor = open_shop(faults="cash_late")
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    clock.now = EXPIRES + 1
+    await vendor.submit(template, "k", payment)
+    clock.now = EXPIRES + 3_600
+    assert await _counts(vendor) == (0, 0)
+
+
 async def test_cash_late_cannot_cash_what_is_worth_nothing(
     open_shop: OpenShop, buyer: Buyer, clock: Clock
 ) -> None:
