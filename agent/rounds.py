@@ -26,7 +26,7 @@ from agent.turns import fair_page
 
 __all__ = ["CONCURRENT_TICKS", "Done", "Round", "tick_due"]
 
-CONCURRENT_TICKS: Final = 400
+CONCURRENT_TICKS: Final = 500
 """Ticks that one process has under way at a time. Nearly all of a tick is waiting: for a planner, a vendor, the
 database."""
 
