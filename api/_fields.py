@@ -16,6 +16,7 @@ from pydantic import (
     PlainSerializer,
     PlainValidator,
     SecretStr,
+    Strict,
     StringConstraints,
     WithJsonSchema,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "Text",
     "Usd",
     "UsdIn",
+    "Whole",
 ]
 
 
@@ -54,6 +56,16 @@ def _hours(value: object) -> float:
     if not Decimal("0.01") <= value <= 720 or Decimal(value) % Decimal("0.01") != 0:
         raise ValueError("must be at least 0.01, at most 720, with at most 2 decimals")
     return float(value)
+
+
+_MOST_DIGITS = 18
+
+
+def _whole(value: object) -> object:
+    # JSON knows no integers: 60.0 is one, and comes as a Decimal. 1e999999 is none that anybody would wait for.
+    if not isinstance(value, Decimal) or value.adjusted() >= _MOST_DIGITS:
+        return value
+    return int(value) if value == value.to_integral_value() else value
 
 
 def _share(value: object) -> Decimal:
@@ -124,6 +136,9 @@ Share = Annotated[
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), AfterValidator(_harmless)]
 """Text that is not blank and holds no control characters."""
+
+Whole = Annotated[int, BeforeValidator(_whole), Strict()]
+"""A whole number in a request's body."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.:@-]{1,100}$")]
 """A user's id."""

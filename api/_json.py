@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from api._problems import ProblemError
+from api._problems import FieldError, ProblemError
 from x402.codec import load_exact_json
 
 __all__ = ["MAX_BODY", "ExactRoute"]
@@ -40,6 +40,9 @@ class _ExactRequest(Request):
                 raise ProblemError(
                     "invalid_json", f"the body is not readable: {why}; send one JSON object"
                 ) from None
+        if not isinstance(self._json, dict):  # pydantic would read attributes off whatever else it is
+            fault = FieldError(field="body", message="must be a JSON object")
+            raise ProblemError("invalid_request", f"{fault.field}: {fault.message}", [fault])
         return self._json
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 from agent.access import Key, KeyScope, mint
 from api._access import admin
 from api._context import ContextOf
-from api._fields import Answer, Moment, MomentIn, Name, RequestBody, Text, Usd, UsdIn
+from api._fields import Answer, Moment, MomentIn, Name, RequestBody, Text, Usd, UsdIn, Whole
 from api._json import ExactRoute
 from api._paging import cursor_of, position
 from api._problems import FieldError, ProblemError, responses
@@ -32,7 +32,7 @@ class KeyBody(RequestBody):
     )
     max_per_day: UsdIn | None = Field(None, description="dollars that its runs may spend in a UTC day; null: any")
     max_total: UsdIn | None = Field(None, description="dollars that its runs may spend in all; null: any")
-    requests_per_minute: Annotated[int, Field(strict=True, ge=1, le=100_000)] = Field(
+    requests_per_minute: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
         600, description="requests that it may make in a minute, over all servers"
     )
     expires_at: MomentIn | None = Field(None, description="it lets nobody in from then on; null: until revoked")

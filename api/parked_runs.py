@@ -9,7 +9,7 @@ from pydantic import Field
 
 from api._access import admin
 from api._context import ContextOf
-from api._fields import Answer, Id, RequestBody
+from api._fields import Answer, Id, Name, RequestBody
 from api._problems import responses
 from api._shapes import StumbleOut
 
@@ -21,7 +21,7 @@ router = APIRouter(dependencies=[Depends(admin)], tags=["operations"])
 class ParkedQuery(RequestBody):
     """Which parked runs."""
 
-    user_id: str | None = Field(None, max_length=100, description="only this user's")
+    user_id: Name | None = Field(None, description="only this user's")
     limit: int = Field(20, ge=1, le=100, description="runs at the most")
 
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from agent.lifecycle import RunStatus
 from api._access import Reader
 from api._context import ContextOf
-from api._fields import Answer, RequestBody
+from api._fields import Answer, Name, RequestBody
 from api._paging import cursor_of, position
 from api._problems import responses
 from api._shapes import RunOut
@@ -25,7 +25,7 @@ router = APIRouter(tags=["runs"])
 class RunsQuery(RequestBody):
     """Which runs."""
 
-    user_id: str | None = Field(None, max_length=100, description="only this user's")
+    user_id: Name | None = Field(None, description="only this user's")
     status: RunStatus | None = Field(None, description="only those with this status")
     limit: int = Field(20, ge=1, le=100, description="runs at the most")
     cursor: str | None = Field(

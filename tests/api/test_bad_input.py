@@ -147,6 +147,14 @@ async def test_json_that_is_no_object_is_refused(body: str) -> None:
     await refused(await an_api(), body, 422, "invalid_request")
 
 
+@pytest.mark.parametrize("body", ["1.5", "[]", "true"])
+async def test_a_route_that_needs_no_field_wants_an_object_too(body: str) -> None:
+    """Whatever else it is could be read as an object without fields (make fuzz-api)."""
+    answer = await (await an_api()).post("/api/vendors/reseal", body)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
 async def test_a_body_that_is_too_large_is_refused() -> None:
     """Before it is read to its end."""
     await refused(await an_api(), {**GOOD, "goal": "x" * 70_000}, 413, "body_too_large")

@@ -353,3 +353,12 @@ async def test_no_answer_and_no_log_has_a_secret(caplog: pytest.LogCaptureFixtur
     assert secret not in caplog.text
     trail = await api.stage.trail(await api.stage.services.runs.get(ObjectId(run)))
     assert secret not in json.dumps([each.data for each in trail])
+
+
+@pytest.mark.parametrize(("rate", "status"), [("60.0", 201), ("6e1", 201), ("60.5", 422), ("1e999999", 422)])
+async def test_a_whole_number_may_be_written_with_a_point(rate: str, status: int) -> None:
+    """JSON knows no integers; one that nobody would wait for is refused at once (make fuzz-api)."""
+    api = await an_api()
+    body = '{"userId": "u1", "name": "n", "scopes": ["read"], "requestsPerMinute": ' + rate + "}"
+
+    assert (await api.post("/api/keys", body)).status_code == status
