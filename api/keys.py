@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import Field
+from pydantic import Field, WithJsonSchema
 
 from agent.access import Key, KeyScope, mint
 from api._access import admin
@@ -22,6 +22,11 @@ router = APIRouter(route_class=ExactRoute, prefix="/api/keys", dependencies=[Dep
 KeyId = Annotated[str, Path(pattern=r"^[a-z2-7]{12}$", description="which key: the part of it before its secret")]
 
 
+Rate = Annotated[
+    Whole, Field(ge=1, le=100_000), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100_000})
+]
+
+
 class KeyBody(RequestBody):
     """A key to make."""
 
@@ -32,9 +37,7 @@ class KeyBody(RequestBody):
     )
     max_per_day: UsdIn | None = Field(None, description="dollars that its runs may spend in a UTC day; null: any")
     max_total: UsdIn | None = Field(None, description="dollars that its runs may spend in all; null: any")
-    requests_per_minute: Annotated[Whole, Field(ge=1, le=100_000)] = Field(
-        600, description="requests that it may make in a minute, over all servers"
-    )
+    requests_per_minute: Rate = Field(600, description="requests that it may make in a minute, over all servers")
     expires_at: MomentIn | None = Field(None, description="it lets nobody in from then on; null: until revoked")
 
 
