@@ -92,7 +92,7 @@ class Context:
     @property
     def vendors(self) -> VendorStore:
         """The vendor registry."""
-        return VendorStore(self.database)
+        return VendorStore(self.database, self.world.below)
 
     @property
     def keys(self) -> KeyStore:
