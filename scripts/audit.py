@@ -13,7 +13,8 @@ from agent.audit import ChainCheck
 from scripts.audit_money import Spent, money_faults
 from scripts.audit_trail import TrailCheck
 from scripts.books import books_of
-from scripts.client import Client, Refused
+from scripts.client import Client
+from scripts.client_errors import Refused
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

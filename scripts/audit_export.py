@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from pydantic import JsonValue
+from pydantic import ConfigDict, Field, JsonValue
 
-    from scripts.shapes import Plain
+from scripts.shapes import AuditHead, Shape
 
-__all__ = ["FORMAT", "export_lines"]
+__all__ = ["FORMAT", "Plain", "PlainRun", "export_lines"]
 
 FORMAT: Final = "purser-audit/1"
 
@@ -35,7 +34,25 @@ _JOB: Final = (
     *("jobParams", "failure", "createdAt", "completedAt"),
 )
 
-Object = dict[str, "JsonValue"]
+Object = dict[str, JsonValue]
+
+
+class PlainRun(Shape):
+    """A run plainly as it was sent; what is not named here is in `model_extra`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(alias="_id")
+    audit: AuditHead
+    reservations: dict[str, dict[str, JsonValue]]
+
+
+class Plain(Shape):
+    """A run with its jobs and payments, plainly as they were sent: what is exported."""
+
+    run: PlainRun
+    jobs: tuple[dict[str, JsonValue], ...]
+    payments: tuple[dict[str, JsonValue], ...]
 
 
 def export_lines(seen: Plain, observations: Iterable[Object]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The books of a run, added up again from its payments, and held against what vendors say they got. Pure.
+"""The books of a run, added up again from its payments. Pure.
 
 Amounts are micro-dollars.
 """
@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.money import usd_text
-from scripts.shapes import Payment, Run, Settlement
+from scripts.shapes import Payment, Run
 
-__all__ = ["Books", "against_vendors", "books_of"]
+__all__ = ["BOOKED", "Books", "books_of"]
 
-_BOOKED = ("completed", "unresolved")
+BOOKED = ("completed", "unresolved")
 """Payments in these states are spent: settled, or expired with no proof that they were not used."""
 
 
@@ -31,7 +31,7 @@ class Books:
 
 def books_of(run: Run, payments: Sequence[Payment]) -> Books:
     """The books, with every sum made anew."""
-    paid = sum(each.amount for each in payments if each.status in _BOOKED)
+    paid = sum(each.amount for each in payments if each.status in BOOKED)
     set_aside = sum(each.amount for each in run.reservations.values())
     held = run.budget_remaining + run.budget_reserved + run.budget_spent
     faults = []
@@ -54,37 +54,4 @@ def books_of(run: Run, payments: Sequence[Payment]) -> Books:
         spent=run.budget_spent,
         payments=tuple(payments),
         faults=tuple(faults),
-    )
-
-
-def against_vendors(payments: Sequence[Payment], settlements: Sequence[Settlement]) -> tuple[str, ...]:
-    """What our payments and the vendors' settlements disagree on, one sentence each.
-
-    Every payment that is booked as spent must be a settlement with the same parties, asset, nonce and transaction.
-    """
-    ours = sorted(_line(each) for each in payments if each.status in _BOOKED)
-    theirs = sorted(_line(each) for each in settlements)
-    missing = [
-        f"{line[0]} knows nothing of a payment of {usd_text(line[1])} ({line[2]})"
-        for line in ours
-        if line not in theirs
-    ]
-    extra = [
-        f"{line[0]} took {usd_text(line[1])} ({line[2]}) that is not in our books"
-        for line in theirs
-        if line not in ours
-    ]
-    twice = [f"{line[0]} was paid twice with {line[2]}" for line in sorted(set(theirs)) if theirs.count(line) > 1]
-    return (*missing, *extra, *twice)
-
-
-def _line(entry: Payment | Settlement) -> tuple[str, int, str, str, str, str, str]:
-    return (
-        entry.vendor_id,
-        entry.amount,
-        entry.transaction or "no transaction",
-        entry.nonce,
-        entry.payer.lower(),
-        entry.pay_to.lower(),
-        f"{entry.network}/{entry.asset.lower()}",
     )

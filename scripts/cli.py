@@ -166,7 +166,7 @@ def runs(
         if json:
             print(reply.text)
             return
-        from scripts.view import runs_table
+        from scripts.tables import runs_table
 
         say(runs_table(reply.value))
 
@@ -177,7 +177,7 @@ def _parked(user: str | None, limit: int, json: bool) -> None:
         if json:
             print(reply.text)
             return
-        from scripts.view import parked_table
+        from scripts.tables import parked_table
 
         say(parked_table(reply.value))
 

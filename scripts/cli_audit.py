@@ -60,8 +60,8 @@ def export(
 ) -> None:
     """Write a run's trail, payments and jobs as JSON Lines that anyone can verify: see docs/audit.md."""
     with session(json) as here:
-        from scripts.audit_export import export_lines
-        from scripts.shapes import Plain, read_plainly
+        from scripts.audit_export import Plain, export_lines
+        from scripts.shapes import read_plainly
 
         reply = here.client.snapshot(run)
         trail = here.client.trail(run, reply.value.run.audit.seq)

@@ -51,7 +51,7 @@ def create(
         if json:
             print(reply.text)
             return
-        from scripts.view import new_key
+        from scripts.tables import new_key
 
         say(new_key(reply.value))
 
@@ -70,7 +70,7 @@ def list_(
         if json:
             print(reply.text)
             return
-        from scripts.view import keys_table
+        from scripts.tables import keys_table
 
         say(keys_table(reply.value))
 

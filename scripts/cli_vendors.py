@@ -32,11 +32,13 @@ app = typer.Typer(help="The registry of vendors.", no_args_is_help=True)
 def list_vendors(json: JsonFlag = False) -> None:
     """List the vendors with their records."""
     with session(json) as here:
-        reply = here.client.vendors()
+        from scripts.registry import list_vendors
+
+        reply = list_vendors(here.client)
         if json:
             print(reply.text)
             return
-        from scripts.view import vendors_table
+        from scripts.tables import vendors_table
 
         say(vendors_table(reply.value))
 
@@ -69,7 +71,9 @@ def add(
         secret=_secret(secret_file),
     )
     with session(json) as here:
-        here.answer(here.client.add_vendor(body).text, f"added {vendor}")
+        from scripts.registry import add_vendor
+
+        here.answer(add_vendor(here.client, body).text, f"added {vendor}")
 
 
 @app.command()
@@ -99,14 +103,18 @@ def update(
     if not body:
         raise typer.BadParameter("give at least one thing to change")
     with session(json) as here:
-        here.answer(here.client.change_vendor(vendor, body).text, f"changed {vendor}")
+        from scripts.registry import change_vendor
+
+        here.answer(change_vendor(here.client, vendor, body).text, f"changed {vendor}")
 
 
 @app.command()
 def remove(vendor: VendorId, json: JsonFlag = False) -> None:
     """Strike a vendor off. Its running jobs fail; what was paid stays paid."""
     with session(json) as here:
-        here.client.remove_vendor(vendor)
+        from scripts.registry import remove_vendor
+
+        remove_vendor(here.client, vendor)
         here.answer(jsons.dumps({"vendorId": vendor}), f"removed {vendor}")
 
 
@@ -114,9 +122,11 @@ def remove(vendor: VendorId, json: JsonFlag = False) -> None:
 def reseal(json: JsonFlag = False) -> None:
     """Seal every secret in the registry with the first of the server's SEALING_KEYS."""
     with session(json) as here:
-        reply = here.client.reseal_vendors()
         from rich.text import Text
 
+        from scripts.registry import reseal_vendors
+
+        reply = reseal_vendors(here.client)
         done = reply.value
         lines = [f"sealed {done.resealed} anew, {done.current} were up to date"]
         lines += [f"{each.vendor_id} stays as it is: {each.reason}" for each in done.failed]
@@ -136,11 +146,11 @@ def seed(
     """
     with session(json) as here:
         from scripts import seed as seeds
+        from scripts.registry import list_vendors
+        from scripts.tables import vendors_table
 
         seeds.seed(here.client, endpoint)
-        reply = here.client.vendors()
-        from scripts.view import vendors_table
-
+        reply = list_vendors(here.client)
         here.answer(reply.text, vendors_table(reply.value))
 
 

@@ -1,48 +1,38 @@
-"""The API of design section 9 as methods. Errors are types, and say what to do next.
-
-ClientError
-├── Unreachable    no Purser server answers at the address, or what answers is none
-└── Refused        the server said no: `status`, `code`, `detail`, `fields` of its problem+json
-    ├── NotFound   there is no such run, vendor or API key
-    ├── Busy       another tick is at the run; `retry_after` seconds
-    └── TooMany    the API key has made its requests of this minute; `retry_after` seconds
-"""
+"""A connection to Purser's API, and its calls for runs. `scripts.registry` and `scripts.keys` have the others."""
 
 from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Generic, NoReturn, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
-from pydantic import BaseModel, JsonValue
+from pydantic import JsonValue
 
 from agent.errors import ConfigurationError
+from scripts.client_errors import Busy, ClientError, NotFound, Refused, TooMany, Unreachable
 from scripts.shapes import (
     Chain,
     Health,
     Parked,
     Problem,
     Records,
-    Resealed,
     Run,
     Runs,
+    Shape,
     Status,
     Ticked,
-    Vendor,
-    Vendors,
     read_exactly,
     read_plainly,
 )
 
-__all__ = ["Busy", "Client", "ClientError", "NotFound", "Refused", "Reply", "TooMany", "Unreachable"]
+__all__ = ["PAGE", "Client", "Reply"]
 
 ANSWER_SECONDS: Final = 30.0
 """How long an answer may take."""
@@ -70,46 +60,7 @@ LOOKS: Final = 5
 _SKEW_SEEN: Final = timedelta(seconds=2)
 """Differences of clocks below this are not believed: the Date header has whole seconds."""
 
-Shape = TypeVar("Shape", bound=BaseModel)
-
-
-class ClientError(Exception):
-    """Base of the family."""
-
-
-class Unreachable(ClientError):
-    """Nothing answered, or not in the way of Purser's API."""
-
-
-class Refused(ClientError):
-    """The server said no."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        fields: Sequence[tuple[str, str]] = (),
-        text: str = "",
-        retry_after: int = 1,
-        request_id: str | None = None,
-    ) -> None:
-        """`fields` are the fields at fault with what is wrong with each; `text` is the problem as sent."""
-        super().__init__(f"{code}: {detail}")
-        self.status, self.code, self.detail, self.fields = status, code, detail, tuple(fields)
-        self.text, self.retry_after, self.request_id = text, retry_after, request_id
-
-
-class NotFound(Refused):
-    """There is no such run, vendor or API key."""
-
-
-class Busy(Refused):
-    """Another tick is at the run."""
-
-
-class TooMany(Refused):
-    """The API key has made its requests of this minute."""
+Asked = TypeVar("Asked", bound=Shape)
 
 
 _KINDS: Final[dict[str, type[Refused]]] = {
@@ -122,10 +73,10 @@ _KINDS: Final[dict[str, type[Refused]]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reply(Generic[Shape]):
+class Reply(Generic[Asked]):
     """An answer: read, and as the server sent it."""
 
-    value: Shape
+    value: Asked
     text: str
 
 
@@ -242,26 +193,6 @@ class Client:
                 return
             cursor = page.next_cursor
 
-    def vendors(self) -> Reply[Vendors]:
-        """The registry."""
-        return self.read(Vendors, self.ask("GET", "/api/vendors"))
-
-    def add_vendor(self, vendor: Mapping[str, JsonValue]) -> Reply[Vendor]:
-        """Register a vendor. `vendor` is the body of POST /api/vendors."""
-        return self.read(Vendor, self.ask("POST", "/api/vendors", body=vendor))
-
-    def change_vendor(self, vendor_id: str, changes: Mapping[str, JsonValue]) -> Reply[Vendor]:
-        """Change the given fields of a vendor."""
-        return self.read(Vendor, self.ask("PATCH", _vendor_path(vendor_id), body=changes))
-
-    def reseal_vendors(self) -> Reply[Resealed]:
-        """Seal every secret in the registry with the newest key."""
-        return self.read(Resealed, self.ask("POST", "/api/vendors/reseal", body={}))
-
-    def remove_vendor(self, vendor_id: str) -> None:
-        """Strike a vendor off."""
-        self.ask("DELETE", _vendor_path(vendor_id))
-
     def _status(self, run_id: str, limit: int, after: int | None) -> str:
         params = _given({"runId": run_id, "limit": limit, "after": after})
         return self.ask("GET", "/api/agent-status", params=params)
@@ -275,7 +206,7 @@ class Client:
         except ValueError:
             self._strange()
 
-    def read(self, shape: type[Shape], text: str) -> Reply[Shape]:
+    def read(self, shape: type[Asked], text: str) -> Reply[Asked]:
         """An answer as this shape."""
         try:
             return Reply(read_exactly(shape, text), text)
@@ -362,10 +293,6 @@ def _look_at(url: str) -> tuple[bool, bool]:
     except ValueError:
         local = parts.host == "localhost"
     return local, parts.scheme == "https"
-
-
-def _vendor_path(vendor_id: str) -> str:
-    return f"/api/vendors/{quote(vendor_id, safe='')}"
 
 
 def _given(params: Mapping[str, str | int | None]) -> dict[str, str | int]:

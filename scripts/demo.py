@@ -22,14 +22,16 @@ from rich.console import Console
 from agent.money import usd_json
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.audit import Audited, audit_run
-from scripts.books import Books, against_vendors, books_of
-from scripts.client import Client, ClientError
+from scripts.books import Books, books_of
+from scripts.client import Client
+from scripts.client_errors import ClientError
 from scripts.exits import Exit
 from scripts.screen import Screen
 from scripts.seed import seed
 from scripts.servers import ServerFailed, ServerProcess, api_server, vendor_server
-from scripts.shapes import Journal, Settlement, Status, read_exactly
+from scripts.shapes import Status, read_exactly
 from scripts.text import said, usd
+from scripts.vendor_journal import Journal, Settlement, against_vendors
 from scripts.view import books, trail, verdict
 from scripts.watch import follow
 

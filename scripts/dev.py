@@ -12,7 +12,8 @@ import uvicorn
 from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
 from agent.settings import Settings
-from scripts.client import Client, ClientError
+from scripts.client import Client
+from scripts.client_errors import ClientError
 from scripts.seed import seed
 from scripts.servers import ROOT, ServerProcess, check_free, hand_down
 from scripts.session import check_complete

@@ -1,16 +1,45 @@
-"""The API's calls for API keys."""
+"""API keys over the API: its calls and its answers. Amounts in micro-dollars."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from urllib.parse import quote
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from scripts.client import Client, Reply
-from scripts.shapes import Keys, NewKey
+from scripts.shapes import Shape, Usd
 
-__all__ = ["create_key", "list_keys", "revoke_key"]
+__all__ = ["Key", "Keys", "NewKey", "create_key", "list_keys", "revoke_key"]
+
+
+class Key(Shape):
+    """An API key. What may be spent with it is None where it has no limit."""
+
+    id: str = Field(alias="_id")
+    user_id: str
+    name: str
+    scopes: tuple[str, ...]
+    max_per_day: Usd | None
+    max_total: Usd | None
+    requests_per_minute: int
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class NewKey(Key):
+    """An API key as it was made: `token` is shown this once."""
+
+    token: str
+
+
+class Keys(Shape):
+    """A page of API keys."""
+
+    keys: tuple[Key, ...]
+    next_cursor: str | None
 
 
 def create_key(client: Client, key: Mapping[str, JsonValue]) -> Reply[NewKey]:

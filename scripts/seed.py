@@ -6,8 +6,9 @@ from pydantic import JsonValue
 
 from agent.money import usd_json
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
-from scripts.client import Client, Refused, Reply
-from scripts.shapes import Vendor
+from scripts.client import Client, Reply
+from scripts.client_errors import Refused
+from scripts.registry import Vendor, add_vendor
 
 __all__ = ["catalog", "seed"]
 
@@ -33,7 +34,7 @@ def seed(client: Client, endpoint: str) -> list[Reply[Vendor]]:
     added = []
     for vendor in catalog(endpoint):
         try:
-            added.append(client.add_vendor(vendor))
+            added.append(add_vendor(client, vendor))
         except Refused as exc:
             if exc.code != "vendor_exists":
                 raise

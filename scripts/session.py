@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from agent.settings import Settings
-    from scripts.client import Client, Refused
+    from scripts.client import Client
+    from scripts.client_errors import Refused
 
 __all__ = ["LOCAL_URL", "Session", "check_complete", "failing", "say", "session", "settings_now"]
 
@@ -86,7 +87,7 @@ def failing(as_json: bool) -> Iterator[None]:
     Ctrl-C is Typer's, which ends with `Exit.INTERRUPTED`.
     """
     from agent.errors import ConfigurationError, StoreUnavailable
-    from scripts.client import Busy, NotFound, Refused, Unreachable
+    from scripts.client_errors import Busy, NotFound, Refused, Unreachable
     from scripts.servers import ServerFailed
     from x402.errors import ChainError
 

@@ -22,40 +22,30 @@ __all__ = [
     "Health",
     "Job",
     "JobParams",
-    "Journal",
-    "Key",
-    "Keys",
-    "NewKey",
     "Observation",
     "Page",
     "Parked",
     "ParkedRun",
     "Payment",
-    "Plain",
-    "PlainRun",
     "Problem",
     "Reason",
     "Records",
-    "Resealed",
     "Reservation",
     "Run",
     "Runs",
-    "Settlement",
+    "Shape",
     "Status",
     "Stumble",
     "Ticked",
-    "Unopened",
-    "Vendor",
-    "VendorRecord",
-    "Vendors",
+    "Usd",
     "read_exactly",
     "read_plainly",
 ]
 
-Shape = TypeVar("Shape", bound=BaseModel)
+Read = TypeVar("Read", bound="Shape")
 
 
-def read_exactly(shape: type[Shape], text: str) -> Shape:
+def read_exactly(shape: type[Read], text: str) -> Read:
     """The answer with its numbers as `Decimal`, so that amounts stay what was sent.
 
     Raises:
@@ -64,7 +54,7 @@ def read_exactly(shape: type[Shape], text: str) -> Shape:
     return shape.model_validate(load_exact_json(text))
 
 
-def read_plainly(shape: type[Shape], text: str) -> Shape:
+def read_plainly(shape: type[Read], text: str) -> Read:
     """The answer with its numbers as Python's json reads them, which is how the trail is hashed.
 
     Raises:
@@ -83,26 +73,28 @@ Usd = Annotated[int, BeforeValidator(_micro)]
 """Dollars in the answer, micro-dollars here."""
 
 
-class _Shape(BaseModel):
+class Shape(BaseModel):
+    """Base of all answers."""
+
     # Built when first used: a command reads one or two of these shapes, and should start fast.
     model_config = ConfigDict(alias_generator=to_camel, frozen=True, extra="ignore", defer_build=True)
 
 
-class Reason(_Shape):
+class Reason(Shape):
     """A stable code and a message for people."""
 
     code: str
     message: str
 
 
-class FieldFault(_Shape):
+class FieldFault(Shape):
     """A field at fault."""
 
     field: str
     message: str
 
 
-class Problem(_Shape):
+class Problem(Shape):
     """The body of an error (RFC 9457)."""
 
     code: str
@@ -111,13 +103,13 @@ class Problem(_Shape):
     request_id: str | None = None
 
 
-class Health(_Shape):
+class Health(Shape):
     """The store that the server works on: `embedded` or `mongodb`."""
 
     store: str
 
 
-class Reservation(_Shape):
+class Reservation(Shape):
     """Money set aside for a job."""
 
     vendor_id: str
@@ -125,14 +117,14 @@ class Reservation(_Shape):
     authorized: bool
 
 
-class AuditHead(_Shape):
+class AuditHead(Shape):
     """The run's own record of its newest observation."""
 
     seq: int
     hash: str
 
 
-class Run(_Shape):
+class Run(Shape):
     """A run."""
 
     id: Annotated[str, Field(alias="_id", pattern="^[0-9a-f]{24}$")]
@@ -161,7 +153,7 @@ class Stumble(Reason):
     until: datetime
 
 
-class ParkedRun(_Shape):
+class ParkedRun(Shape):
     """A run whose ticks keep failing."""
 
     id: str = Field(alias="_id")
@@ -170,20 +162,20 @@ class ParkedRun(_Shape):
     stumble: Stumble
 
 
-class Parked(_Shape):
+class Parked(Shape):
     """Parked runs."""
 
     runs: tuple[ParkedRun, ...]
 
 
-class JobParams(_Shape):
+class JobParams(Shape):
     """What was ordered."""
 
     gpu_type: str
     max_hours: Decimal
 
 
-class Job(_Shape):
+class Job(Shape):
     """One purchase at one vendor. `progress` in per cent."""
 
     id: str = Field(alias="_id")
@@ -199,7 +191,7 @@ class Job(_Shape):
     failure: Reason | None
 
 
-class Payment(_Shape):
+class Payment(Shape):
     """One authorization and what became of it."""
 
     id: str = Field(alias="_id")
@@ -218,7 +210,7 @@ class Payment(_Shape):
     valid_before: datetime
 
 
-class Observation(_Shape):
+class Observation(Shape):
     """One entry of the trail, for showing. The audit is checked on the answer as sent, not on this."""
 
     seq: int
@@ -228,14 +220,14 @@ class Observation(_Shape):
     timestamp: datetime
 
 
-class Page(_Shape):
+class Page(Shape):
     """Which observations an answer holds, and how many there are."""
 
     last_seq: int | None
     total: int
 
 
-class Records(_Shape):
+class Records(Shape):
     """A run with its jobs and payments."""
 
     run: Run
@@ -250,32 +242,14 @@ class Status(Records):
     page: Page
 
 
-class Chain(_Shape):
+class Chain(Shape):
     """A page of a trail, plainly as it was sent: what is hashed."""
 
     observations: tuple[dict[str, JsonValue], ...]
     page: Page
 
 
-class PlainRun(_Shape):
-    """A run plainly as it was sent; what is not named here is in `model_extra`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str = Field(alias="_id")
-    audit: AuditHead
-    reservations: dict[str, dict[str, JsonValue]]
-
-
-class Plain(_Shape):
-    """A run with its jobs and payments, plainly as they were sent: what is exported."""
-
-    run: PlainRun
-    jobs: tuple[dict[str, JsonValue], ...]
-    payments: tuple[dict[str, JsonValue], ...]
-
-
-class Ticked(_Shape):
+class Ticked(Shape):
     """What a tick (or a cancel) did."""
 
     message: str
@@ -283,96 +257,8 @@ class Ticked(_Shape):
     run: Run
 
 
-class Runs(_Shape):
+class Runs(Shape):
     """A page of runs."""
 
     runs: tuple[Run, ...]
     next_cursor: str | None
-
-
-class VendorRecord(_Shape):
-    """All outcomes of a vendor, counted."""
-
-    completed: int
-    failed: int
-
-
-class Vendor(_Shape):
-    """A vendor as registered."""
-
-    vendor_id: str
-    name: str
-    endpoint: str
-    base_price_per_hour: Usd
-    reliability_score: float
-    record: VendorRecord
-    supported_gpu_types: tuple[str, ...]
-    pay_to: str | None
-
-
-class Vendors(_Shape):
-    """The registry."""
-
-    vendors: tuple[Vendor, ...]
-
-
-class Unopened(_Shape):
-    """A vendor whose sealed secret does not open."""
-
-    vendor_id: str
-    reason: str
-
-
-class Resealed(_Shape):
-    """What a rotation of the sealing keys did."""
-
-    resealed: int
-    current: int
-    failed: tuple[Unopened, ...]
-
-
-class Key(_Shape):
-    """An API key. What may be spent with it is None where it has no limit."""
-
-    id: str = Field(alias="_id")
-    user_id: str
-    name: str
-    scopes: tuple[str, ...]
-    max_per_day: Usd | None
-    max_total: Usd | None
-    requests_per_minute: int
-    created_at: datetime
-    expires_at: datetime | None
-    revoked_at: datetime | None
-
-
-class NewKey(Key):
-    """An API key as it was made: `token` is shown this once."""
-
-    token: str
-
-
-class Keys(_Shape):
-    """A page of API keys."""
-
-    keys: tuple[Key, ...]
-    next_cursor: str | None
-
-
-class Settlement(_Shape):
-    """Money that moved, as the mock vendors' journal has it: the amount is in micro-dollars there."""
-
-    vendor_id: str
-    amount: int
-    network: str
-    asset: str
-    payer: str
-    pay_to: str
-    nonce: str
-    transaction: str
-
-
-class Journal(_Shape):
-    """What the demo needs of the mock vendors' journal."""
-
-    settlements: tuple[Settlement, ...]

@@ -1,4 +1,4 @@
-"""The API's answers as Rich renderables. Pure; every text from outside goes through `scripts.text`."""
+"""A run, its trail and its books as Rich renderables. Pure; texts from outside go through `scripts.text`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.books import Books
-from scripts.client import Refused
+from scripts.client_errors import Refused
 from scripts.entries import trail_line
 from scripts.epochs import Epoch
-from scripts.shapes import Job, Key, Keys, NewKey, Observation, Parked, Run, Runs, Status, Ticked, Vendors
+from scripts.shapes import Job, Observation, Run, Status, Ticked
 from scripts.text import plain, said, usd
 
 if TYPE_CHECKING:
@@ -25,16 +25,12 @@ __all__ = [
     "ENDED",
     "Bar",
     "books",
-    "keys_table",
-    "new_key",
-    "parked_table",
     "problem",
     "run_line",
-    "runs_table",
+    "state",
     "status_view",
     "ticked",
     "trail",
-    "vendors_table",
     "verdict",
     "verdicts",
     "waiting",
@@ -88,7 +84,7 @@ def run_line(run: Run) -> Text:
     line = Text.assemble(
         (plain(run.id), "bold"),
         "  ",
-        _status(run.status),
+        state(run.status),
         f" ({plain(run.phase)}), tick {run.tick}, ",
         f"{usd(run.budget_remaining)} of {usd(run.budget_total)} left",
         f", {usd(run.budget_reserved)} reserved" if run.budget_reserved else "",
@@ -133,9 +129,7 @@ def books(sums: Books) -> RenderableType:
     width = max([len("remaining"), *(len(plain(each.vendor_id)) for each in sums.payments)])
     lines = [_amount("budget", width, usd(sums.total))]
     for each in sums.payments:
-        line = (
-            _amount(each.vendor_id, width, f"- {usd(each.amount)}").append("  ").append_text(_status(each.status))
-        )
+        line = _amount(each.vendor_id, width, f"- {usd(each.amount)}").append("  ").append_text(state(each.status))
         lines.append(line.append_text(said(f"  {each.transaction or 'no transaction'}", "dim")))
     if sums.reserved:
         lines.append(_amount("reserved", width, f"- {usd(sums.reserved)}"))
@@ -167,68 +161,6 @@ def verdicts(checked: int, faulty: int) -> Text:
     return Text(f"{_count(checked, 'run')} checked, {faulty} with findings")
 
 
-def runs_table(page: Runs) -> RenderableType:
-    """Runs, newest first."""
-    if not page.runs:
-        return Text("no runs")
-    table = _table("RUN", "STARTED", "STATUS", "LEFT", "OF", "USER", "GOAL")
-    for run in page.runs:
-        started = run.created_at.strftime("%Y-%m-%d %H:%M:%S")
-        left, total = usd(run.budget_remaining), usd(run.budget_total)
-        table.add_row(run.id, started, _status(run.status), left, total, said(run.user_id), _short(run.goal))
-    more = [] if page.next_cursor is None else [said(f"more: purser runs --cursor {page.next_cursor}", "dim")]
-    return Group(table, *more)
-
-
-def parked_table(found: Parked) -> RenderableType:
-    """Runs whose ticks keep failing."""
-    if not found.runs:
-        return Text("no runs are parked")
-    table = _table("RUN", "USER", "STATUS", "FAILED", "NEXT TRY", "WHY")
-    for run in found.runs:
-        again = run.stumble.until.strftime("%Y-%m-%d %H:%M:%S")
-        why = said(f"{run.stumble.code}: {run.stumble.message}")
-        table.add_row(said(run.id), said(run.user_id), _status(run.status), str(run.stumble.times), again, why)
-    return table
-
-
-def vendors_table(registry: Vendors) -> RenderableType:
-    """The registry."""
-    if not registry.vendors:
-        return Text("no vendors: purser vendors seed makes two, purser vendors add registers one")
-    table = _table("VENDOR", "NAME", "PER HOUR", "SCORE", "DONE/FAILED", "GPUS", "ENDPOINT")
-    for each in registry.vendors:
-        record = f"{each.record.completed}/{each.record.failed}"
-        score, gpus = f"{each.reliability_score:.4g}", ", ".join(each.supported_gpu_types)
-        price = usd(each.base_price_per_hour)
-        cells = (said(each.vendor_id), _short(each.name), price, score, record, _short(gpus), said(each.endpoint))
-        table.add_row(*cells)
-    return table
-
-
-def keys_table(page: Keys) -> RenderableType:
-    """API keys, newest first."""
-    if not page.keys:
-        return Text("no API keys: purser keys create makes one")
-    table = _table("KEY", "MADE", "STATE", "USER", "SCOPES", "PER DAY", "TOTAL", "PER MINUTE", "NAME")
-    for key in page.keys:
-        per_day, total = ("-" if each is None else usd(each) for each in (key.max_per_day, key.max_total))
-        scopes, made, rate = ", ".join(key.scopes), f"{key.created_at:%Y-%m-%d}", str(key.requests_per_minute)
-        cells = (said(key.id), made, _state(key), said(key.user_id), said(scopes), per_day, total, rate)
-        table.add_row(*cells, _short(key.name))
-    more = [] if page.next_cursor is None else [said(f"more: purser keys list --cursor {page.next_cursor}", "dim")]
-    return Group(table, *more)
-
-
-def new_key(key: NewKey) -> RenderableType:
-    """A key that was made, with its token."""
-    return Group(
-        Text.assemble("made ", (plain(key.id), "bold"), " for ", plain(key.user_id)),
-        Text(plain(key.token), "bold"),
-        said("this is shown once: keep it now, and set API_TOKEN to it where purser is to use it", "dim"),
-    )
-
-
 def problem(refusal: Refused) -> RenderableType:
     """Why the server refused: code, detail, and the fields at fault that the detail does not name already."""
     head = Text.assemble(("refused ", "bold red"), (plain(refusal.code), "bold"), ": ", said(refusal.detail))
@@ -249,7 +181,7 @@ def _job(job: Job) -> Text:
     cost = job.expected_cost if job.actual_cost is None else job.actual_cost
     line = Text.assemble(
         said(f"  {job.vendor_id}  {job.job_params.gpu_type}, {plain(job.job_params.max_hours)} h  "),
-        _status(job.status),
+        state(job.status),
         f"  {job.progress:.0f} %  {usd(cost)}",
     )
     if job.failure is not None:
@@ -257,13 +189,8 @@ def _job(job: Job) -> Text:
     return line.append_text(said(f"  {job.artifact_url}", "dim")) if job.artifact_url else line
 
 
-def _state(key: Key) -> Text:
-    if key.revoked_at is not None:
-        return said("revoked", "red")
-    return said("open", "green") if key.expires_at is None else said(f"until {key.expires_at:%Y-%m-%d %H:%M}")
-
-
-def _status(status: str) -> Text:
+def state(status: str) -> Text:
+    """The status of a run, a job or a payment, in its colour."""
     return said(status, _STATUS_STYLE.get(status, ""))
 
 
@@ -277,15 +204,3 @@ def _title(text: str) -> Text:
 
 def _faults(faults: Sequence[str]) -> list[Text]:
     return [said(f"  WRONG: {fault}", "bold red") for fault in faults]
-
-
-def _short(text: str, limit: int = 60) -> Text:
-    shown = plain(text)
-    return Text(shown if len(shown) <= limit else f"{shown[: limit - 1]}…")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table

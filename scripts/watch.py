@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
-from scripts.client import PAGE, Busy, Refused, Reply, TooMany, Unreachable
+from scripts.client import PAGE, Reply
+from scripts.client_errors import Busy, Refused, TooMany, Unreachable
 from scripts.shapes import Status, Ticked
 
 __all__ = ["Server", "follow"]

@@ -10,7 +10,8 @@ from typing import Final
 from pydantic import JsonValue
 from rich.console import Console, RenderableType
 
-from scripts.shapes import Job, Observation, Payment, Run, Runs, Status, Vendors
+from scripts.registry import Vendors
+from scripts.shapes import Job, Observation, Payment, Run, Runs, Status
 
 __all__ = [
     "HOSTILE",

@@ -13,7 +13,9 @@ from pydantic import JsonValue
 
 from agent.errors import ConfigurationError
 from scripts import client as module
-from scripts.client import Busy, Client, NotFound, Refused, Unreachable
+from scripts.client import Client
+from scripts.client_errors import Busy, NotFound, Refused, Unreachable
+from scripts.registry import add_vendor, change_vendor, list_vendors, remove_vendor, reseal_vendors
 from tests.scripts.samples import RUN_ID, observation_json, run_json, status_json, vendor_json
 from tests.scripts.standin import Answer, standing_in
 
@@ -57,11 +59,11 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         client.cancel(RUN_ID)
         client.status(RUN_ID, limit=7, after=3)
         client.runs("u1", "failed", 5, "1-a")
-        client.vendors()
-        client.add_vendor({"vendorId": "v"})
-        client.change_vendor("a/b?c", {"name": "n"})
-        client.remove_vendor("v")
-        client.reseal_vendors()
+        list_vendors(client)
+        add_vendor(client, {"vendorId": "v"})
+        change_vendor(client, "a/b?c", {"name": "n"})
+        remove_vendor(client, "v")
+        reseal_vendors(client)
         store = client.health()
 
     assert [(each.method, each.target, each.body) for each in server.asked] == [
@@ -85,7 +87,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
 def test_without_a_token_no_header_is_sent() -> None:
     """A laptop's server asks for none."""
     with standing_in(Answer(200, {"vendors": []})) as server, Client(server.url) as client:
-        client.vendors()
+        list_vendors(client)
 
     assert "authorization" not in server.asked[0].headers
 
@@ -224,7 +226,7 @@ STRANGE = [
 def test_an_answer_outside_the_api_is_no_server_of_ours(answer: Answer) -> None:
     """Whatever answers there, the command ends with an error that says so, never with a crash."""
     with standing_in(answer) as server, Client(server.url) as client, pytest.raises(Unreachable) as error:
-        client.vendors()
+        list_vendors(client)
 
     assert server.url in str(error.value)
     assert len(server.asked) == 1
@@ -247,9 +249,9 @@ def test_an_endless_answer_is_not_read_to_its_end(monkeypatch: pytest.MonkeyPatc
     body = b'{"vendors": []}'
     answers = [Answer(200, body.ljust(1_000)), Answer(200, body.ljust(1_001))]
     with standing_in(*answers) as server, Client(server.url) as client:
-        client.vendors()
+        list_vendors(client)
         with pytest.raises(Unreachable):
-            client.vendors()
+            list_vendors(client)
 
 
 def test_nobody_there_is_said_with_what_to_do() -> None:
@@ -258,7 +260,7 @@ def test_nobody_there_is_said_with_what_to_do() -> None:
         bound.bind(("127.0.0.1", 0))  # bound, and not listening: nobody else can answer there meanwhile
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         with Client(url) as client, pytest.raises(Unreachable) as error:
-            client.vendors()
+            list_vendors(client)
 
     assert str(error.value) == f"no server answers at {url}: start one (make dev) or set PURSER_URL"
 
@@ -305,7 +307,7 @@ def test_a_proxy_of_the_users_is_not_asked_for_this_machine(monkeypatch: pytest.
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.delenv("NO_PROXY", raising=False)
     with standing_in(Answer(200, {"vendors": []})) as server, Client(server.url) as client:
-        client.vendors()
+        list_vendors(client)
 
 
 @pytest.mark.parametrize(
@@ -316,7 +318,7 @@ def test_the_servers_clock_counts_where_it_differs(ahead: int, date: str | None,
     said = format_datetime(datetime.now(UTC) + timedelta(seconds=ahead), usegmt=True) if date is None else date
     header = {"date": said} if said else {}
     with standing_in(Answer(200, {"vendors": []}, header)) as server, Client(server.url) as client:
-        client.vendors()
+        list_vendors(client)
 
         assert (client.now() - datetime.now(UTC)).total_seconds() == pytest.approx(skew, abs=30)
 
@@ -326,6 +328,6 @@ def test_the_token_is_in_no_error() -> None:
     body = problem(401, "unauthorized", detail="send Authorization: Bearer with the right token")
     with standing_in(Answer(401, body)) as server, Client(server.url, "t0ken") as client:
         with pytest.raises(Refused) as refused:
-            client.vendors()
+            list_vendors(client)
 
         assert "t0ken" not in f"{refused.value!r} {refused.value} {client!r} {vars(client)!r}"

@@ -18,6 +18,7 @@ import pytest
 
 from scripts.client import Client
 from scripts.exits import Exit
+from scripts.registry import list_vendors, remove_vendor
 from scripts.servers import ROOT, clean
 
 PACKAGES = ("api", "agent", "vendors", "x402", "gpu_vendor_mock", "scripts")
@@ -73,7 +74,7 @@ def line(process: subprocess.Popen[str]) -> str:
 def vendor_ids(url: str) -> list[str]:
     """Who is registered there."""
     with Client(url) as client:
-        return [each.vendor_id for each in client.vendors().value.vendors]
+        return [each.vendor_id for each in list_vendors(client).value.vendors]
 
 
 def test_dev_serves_seeds_reloads_and_stops(copy: Path) -> None:
@@ -85,7 +86,7 @@ def test_dev_serves_seeds_reloads_and_stops(copy: Path) -> None:
         assert vendor_ids(first["url"]) == ["gpu_vendor_1", "gpu_vendor_2"]
 
         with Client(first["url"]) as client:
-            client.remove_vendor("gpu_vendor_1")
+            remove_vendor(client, "gpu_vendor_1")
         with (copy / "api" / "index.py").open("a") as module:
             module.write("\napp.title = 'Purser, edited'\n")
         assert json.loads(line(process)) == first
@@ -144,4 +145,5 @@ def test_dev_seeds_its_vendors_whatever_wallet_pays(copy: Path) -> None:
     with dev(copy, "--port", ports[0], "--vendor-port", ports[1], "--json", **wallet) as process:
         assert line(process)
         with Client(f"http://127.0.0.1:{ports[0]}", "t0ken") as client:
-            assert [each.vendor_id for each in client.vendors().value.vendors] == ["gpu_vendor_1", "gpu_vendor_2"]
+            seeded = list_vendors(client).value.vendors
+            assert [each.vendor_id for each in seeded] == ["gpu_vendor_1", "gpu_vendor_2"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from rich.console import RenderableType
 
-from scripts import view
+from scripts import tables, view
 from scripts.audit import Audited
 from scripts.books import Books, books_of
-from scripts.client import Refused
+from scripts.client_errors import Refused
 from scripts.epochs import Epoch
 from scripts.shapes import Ticked
 from tests.scripts.samples import (
@@ -126,13 +126,13 @@ def test_a_wait_says_until_when() -> None:
 
 def test_lists_that_are_empty_say_what_to_do() -> None:
     """An empty answer is an answer."""
-    assert drawn(view.runs_table(runs())) == "no runs\n"
-    assert "purser vendors seed" in drawn(view.vendors_table(vendors()))
+    assert drawn(tables.runs_table(runs())) == "no runs\n"
+    assert "purser vendors seed" in drawn(tables.vendors_table(vendors()))
 
 
 def test_runs_show_where_the_next_page_begins() -> None:
     """A cut list says so."""
-    text = drawn(view.runs_table(runs(run_json(goal="x" * 100), cursor="1-abc")))
+    text = drawn(tables.runs_table(runs(run_json(goal="x" * 100), cursor="1-abc")))
 
     assert "purser runs --cursor 1-abc" in text
     assert text.count("x") == 59
@@ -140,7 +140,7 @@ def test_runs_show_where_the_next_page_begins() -> None:
 
 def test_vendors_show_price_score_and_record() -> None:
     """What the planner goes by."""
-    lines = drawn(view.vendors_table(vendors(vendor_json()))).splitlines()
+    lines = drawn(tables.vendors_table(vendors(vendor_json()))).splitlines()
 
     assert lines[1].split() == (
         ["gpu_vendor_1", "Alpha", "GPU", "1.4", "USD", "0.9", "3/1", "A100,", "RTX4090", "http://127.0.0.1:4001"]
@@ -205,8 +205,8 @@ def _everything() -> list[RenderableType]:
     return [
         view.status_view(told, books_of(told.run, told.payments)),
         view.ticked(Ticked(message=HOSTILE, action={"reason": HOSTILE}, run=told.run)),
-        view.runs_table(runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE)),
-        view.vendors_table(vendors(bad_vendor)),
+        tables.runs_table(runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE)),
+        tables.vendors_table(vendors(bad_vendor)),
         view.verdict(Audited(HOSTILE, 1, 0, 0, (HOSTILE,))),
         view.books(Books(1, 1, 0, 0, (), (HOSTILE,))),
         view.problem(Refused(422, HOSTILE, HOSTILE, [(HOSTILE, HOSTILE)])),

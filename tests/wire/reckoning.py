@@ -12,9 +12,9 @@ from pydantic import JsonValue
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.audit import judge
 from scripts.audit_money import Spent
-from scripts.books import against_vendors
 from scripts.client import Client
-from scripts.shapes import Journal, Records, read_exactly
+from scripts.shapes import Records, read_exactly
+from scripts.vendor_journal import Journal, against_vendors
 from tests.wire.fleet import TOKEN
 from tests.wire.traffic import Answered, Traffic
 
