@@ -5,38 +5,23 @@ from __future__ import annotations
 import atexit
 import gc
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
-from scripts import cli_audit, cli_keys, cli_local, cli_pay, cli_vendors, cli_wallet, cli_x402
+from scripts import cli_local, cli_pay
 from scripts.exits import MEANINGS, Exit
 from scripts.options import Budget, JsonFlag, PricePerHour, RunArgument
 from scripts.session import say, session
 
-__all__ = ["app", "main"]
+__all__ = ["command_line", "main"]
 
 gc.set_threshold(100_000)  # most commands are over before there is garbage: it is not looked for while they start
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]  # httpx's own command, half of its import
 
 _CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS.items())
 
-app = typer.Typer(
-    help="Purser: an agent with a wallet. Commands talk to the server at PURSER_URL (default http://127.0.0.1:3000).",
-    epilog=f"\b\nExit codes:\n{_CODES}",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-app.add_typer(cli_vendors.app, name="vendors")
-app.add_typer(cli_keys.app, name="keys")
-app.add_typer(cli_audit.app, name="audit")
-app.add_typer(cli_wallet.app, name="wallet")
-app.add_typer(cli_x402.app, name="x402")
 
-
-@app.command()
 def start(
     goal: Annotated[str, typer.Argument(help="what is to be done")],
     budget: Budget,
@@ -78,7 +63,6 @@ def start(
         say(run_line(reply.value), said(f"follow it with: ./purser watch {reply.value.id}", "dim"))
 
 
-@app.command()
 def tick(run: RunArgument, json: JsonFlag = False) -> None:
     """Advance a run by one step."""
     with session(json) as here:
@@ -92,7 +76,6 @@ def tick(run: RunArgument, json: JsonFlag = False) -> None:
     _end_as(reply.value.run.status)
 
 
-@app.command()
 def watch(run: RunArgument, json: JsonFlag = False) -> None:
     """Follow a run to its end, ticking it when a tick is due. With --json: its status, when it has ended."""
     with session(json) as here:
@@ -115,7 +98,6 @@ def watch(run: RunArgument, json: JsonFlag = False) -> None:
     _end_as(reply.value.run.status)
 
 
-@app.command()
 def status(
     run: RunArgument,
     limit: Annotated[int, typer.Option(min=1, max=500, help="newest observations to show")] = 20,
@@ -133,7 +115,6 @@ def status(
         say(status_view(reply.value, books_of(reply.value.run, reply.value.payments)))
 
 
-@app.command()
 def cancel(run: RunArgument, json: JsonFlag = False) -> None:
     """Stop a run. What is reserved is settled or released first, so its end may come with a later tick."""
     with session(json) as here:
@@ -146,7 +127,6 @@ def cancel(run: RunArgument, json: JsonFlag = False) -> None:
         say(ticked(reply.value))
 
 
-@app.command()
 def runs(
     user: Annotated[str | None, typer.Option(help="only this user's")] = None,
     status: Annotated[str | None, typer.Option(help="running, completed, failed or cancelled")] = None,
@@ -188,15 +168,49 @@ def _end_as(status: str) -> None:
         raise typer.Exit(Exit.FAILED)
 
 
-app.command(epilog=cli_pay.EPILOG)(cli_pay.pay)
-for local in (cli_local.init, cli_local.demo, cli_local.dev, cli_local.serve, cli_local.worker):
-    app.command()(local)
+_COMMANDS: Final = (
+    *(start, tick, watch, status, cancel, runs, cli_pay.pay),
+    *(cli_local.init, cli_local.demo, cli_local.dev, cli_local.serve, cli_local.worker),
+)
+
+
+def command_line(first: str = "") -> typer.Typer:
+    """The `purser` command.
+
+    Where `first`, its first argument, names a command that is in no group, that one is all there is: to load and
+    build the others takes a tenth of its time.
+    """
+    app = typer.Typer(
+        callback=lambda: None,  # so that one command alone is still called by its name
+        help="Purser: an agent with a wallet. Commands talk to the server at PURSER_URL (default http://127.0.0.1:3000).",
+        epilog=f"\b\nExit codes:\n{_CODES}",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    named = [command for command in _COMMANDS if command.__name__ == first]
+    for command in named or _COMMANDS:
+        app.command(epilog=cli_pay.EPILOG if command is cli_pay.pay else None)(command)
+    if not named:
+        _add_groups(app)
+    return app
+
+
+def _add_groups(app: typer.Typer) -> None:
+    from scripts import cli_audit, cli_keys, cli_vendors, cli_wallet, cli_x402
+
+    app.add_typer(cli_vendors.app, name="vendors")
+    app.add_typer(cli_keys.app, name="keys")
+    app.add_typer(cli_audit.app, name="audit")
+    app.add_typer(cli_wallet.app, name="wallet")
+    app.add_typer(cli_x402.app, name="x402")
 
 
 def main() -> None:
     """Run the command; never returns."""
     atexit.register(gc.freeze)  # at its end Python looks for garbage in all that was imported: a sixth of `status`
-    app(prog_name="purser")
+    command_line(*sys.argv[1:2])(prog_name="purser")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from scripts.cli import app
+from scripts.cli import command_line
 from scripts.client import Client
 from scripts.seed import seed
 from scripts.servers import api_server, vendor_server
@@ -46,7 +46,7 @@ def command(elsewhere: pytest.MonkeyPatch) -> Purser:
     """`purser`, called with arguments. Settings are set with monkeypatch."""
 
     def call(*arguments: str) -> Result:
-        return CliRunner().invoke(app, arguments, prog_name="purser")
+        return CliRunner().invoke(command_line(*arguments[:1]), arguments, prog_name="purser")
 
     return call
 

@@ -8,10 +8,12 @@ from typing import NoReturn
 
 import pytest
 from pydantic import JsonValue
+from typer.testing import CliRunner
 
 from agent.errors import StoreUnavailable
 from agent.models import INDEXES
 from agent.store.embedded import EmbeddedDatabase
+from scripts.cli import command_line
 from scripts.exits import MEANINGS, Exit
 from scripts.servers import ROOT
 from tests.scripts.conftest import Purser
@@ -334,6 +336,24 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
     for code, meaning in MEANINGS.items():
         assert f"{code.value:>3}  {meaning}\n" in shown
         assert f"| {code.value} | {meaning} |\n" in document
+
+
+def test_a_command_that_is_built_alone_is_the_one_among_all(command: Purser) -> None:
+    """What is left out to start fast is what its first argument does not name."""
+    listed = command("--help").stdout.split("Commands:\n")[1].split("\n\n")[0]
+    names = [line.split()[0] for line in listed.splitlines()]
+
+    assert {"status", "pay", "worker", "vendors", "x402"} <= set(names)
+    for name in names:
+        among_all = CliRunner().invoke(command_line(), [name, "--help"], prog_name="purser").stdout
+        assert among_all.startswith(f"Usage: purser {name} ")
+        assert command(name, "--help").stdout == among_all
+
+
+def test_a_command_that_is_none_is_told_what_it_may_mean(command: Purser) -> None:
+    """Of all commands and groups."""
+    assert "Did you mean 'vendors'?" in command("vendor").stderr
+    assert "'status'" in command("sta").stderr
 
 
 def test_every_command_takes_json(command: Purser) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue
 from typer.testing import CliRunner, Result
 
-from scripts.cli import app
+from scripts.cli import command_line
 from scripts.exits import Exit
 from tests.scripts.conftest import Purser
 from tests.scripts.standin import Answer, standing_in
@@ -24,7 +24,7 @@ def piped(purser: Purser) -> Callable[..., Result]:
     """`purser` with something on its stdin."""
 
     def call(text: str, *arguments: str) -> Result:
-        return CliRunner().invoke(app, arguments, input=text, prog_name="purser")
+        return CliRunner().invoke(command_line(*arguments[:1]), arguments, input=text, prog_name="purser")
 
     return call
 

@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from agent.errors import ConfigurationError
 from agent.settings import load_settings
 from scripts import wallets
-from scripts.cli import app
+from scripts.cli import command_line
 from scripts.exits import Exit
 from scripts.servers import ROOT, clean
 from tests.scripts.standin import Answer, standing_in
@@ -45,7 +45,7 @@ def wallet(home: Path, elsewhere: pytest.MonkeyPatch) -> Wallet:
     elsewhere.setenv("PURSER_KEYSTORE_PASSWORD", PASSWORD)
 
     def call(*arguments: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(app, ["wallet", *arguments], input=stdin, prog_name="purser")
+        return CliRunner().invoke(command_line("wallet"), ["wallet", *arguments], input=stdin, prog_name="purser")
 
     return call
 

@@ -16,7 +16,7 @@ from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.settings import Settings
 from agent.store.due import Due, DueStore
-from scripts.cli import app
+from scripts.cli import command_line
 from scripts.exits import Exit
 from scripts.worker import IDLE_SECONDS, Worker, run_worker
 from tests.agent.stage import Stage, a_stage
@@ -149,7 +149,7 @@ def test_a_worker_needs_a_database_that_others_see_too(monkeypatch: pytest.Monke
     """The embedded store is inside the API's process: there would never be anything to do."""
     monkeypatch.delenv("MONGODB_URI", raising=False)
 
-    refused = CliRunner().invoke(app, ["worker", "--json"])
+    refused = CliRunner().invoke(command_line("worker"), ["worker", "--json"])
 
     assert refused.exit_code == Exit.SETUP
     assert json.loads(refused.stderr)["detail"].startswith("MONGODB_URI is not set")

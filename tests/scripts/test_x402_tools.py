@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from scripts.cli import app
+from scripts.cli import command_line
 from scripts.x402_tools import HIDDEN, Decoded, decode, read_requirements, verify
 from tests.scripts.conftest import Purser
 from tests.x402.samples import (
@@ -161,9 +161,12 @@ async def test_stdin_is_read_for_a_dash(
     """A payment on the command line is seen by every process of the machine."""
     (tmp_path / "terms.json").write_text(json.dumps(entry()))
     run = CliRunner().invoke
-    assert json.loads(run(app, ["x402", "decode", "-"], input=paid.value).stdout)["kind"] == "payment"
+    assert (
+        json.loads(run(command_line("x402"), ["x402", "decode", "-"], input=paid.value).stdout)["kind"]
+        == "payment"
+    )
     command = ["x402", "verify", "--requirements", "terms.json", "--payment", "-", "--at", str(NOW)]
-    assert run(app, command, input=paid.value).stdout.startswith("valid")
+    assert run(command_line("x402"), command, input=paid.value).stdout.startswith("valid")
 
 
 async def test_terms_are_read_in_every_form(paid: PaymentHeader) -> None:
