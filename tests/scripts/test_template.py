@@ -39,6 +39,9 @@ TEMPLATE: Final[dict[str, Any]] = yaml.load(TEXT, Loader=_Loader)  # noqa: S506 
 FUNCTION: Final[dict[str, Any]] = TEMPLATE["Resources"]["PurserFunction"]["Properties"]
 VARIABLES: Final[dict[str, Any]] = FUNCTION["Environment"]["Variables"]
 
+OPTIONAL: Final = {"FIREWORKS_API_KEY": "UsesFireworks", "SEALING_KEYS": "Seals"}
+"""Secrets that need not be there, with the condition under which they are."""
+
 
 def test_the_handler_can_be_imported() -> None:
     """By the string that the function is told."""
@@ -75,11 +78,27 @@ def test_variables_are_settings_and_secrets_are_references() -> None:
     assert required <= secret
     for name in secret:
         reference = f"{{{{resolve:secretsmanager:${{SecretName}}:SecretString:{name}}}}}"
-        assert VARIABLES[name] in (
-            {"Fn::Sub": reference},
-            {"Fn::If": ["UsesFireworks", {"Fn::Sub": reference}, {"Ref": "AWS::NoValue"}]},
+        given: dict[str, Any] = {"Fn::Sub": reference}
+        condition = OPTIONAL.get(name)
+        assert VARIABLES[name] == (
+            given if condition is None else {"Fn::If": [condition, given, {"Ref": "AWS::NoValue"}]}
         )
+    assert required.isdisjoint(OPTIONAL)
+    assert set(OPTIONAL.values()) <= TEMPLATE["Conditions"].keys()
     assert not [name for name in TEMPLATE["Parameters"] if re.search("Key|Token|Uri|Password", name)]
+
+
+def test_every_limit_is_a_parameter_that_no_mistake_gets_through() -> None:
+    """Empty is none, as in the settings; what is no amount of dollars is refused before anything is deployed."""
+    limits = {name.upper() for name in Settings.model_fields if name.startswith("max_per_")}
+
+    assert limits <= VARIABLES.keys()
+    for name in limits:
+        parameter = TEMPLATE["Parameters"][VARIABLES[name]["Ref"]]
+        fits = re.compile(parameter["AllowedPattern"])
+        assert parameter["Default"] == ""
+        assert all(fits.fullmatch(good) for good in ("", "5", "0.000001"))
+        assert not any(fits.fullmatch(bad) for bad in ("-1", "5 USD", "1e3", ".5", "0.0000001"))
 
 
 def test_the_function_may_do_nothing_but_write_its_logs() -> None:
