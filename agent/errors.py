@@ -3,6 +3,7 @@
 PurserError
 ├── ConfigurationError   a setting is missing or wrong; the message names it
 ├── RunNotFound          no run with that id
+├── RunUnreadable        what is stored of a run is not what this version writes
 ├── RunBusy              another tick holds the lease; `retry_after` seconds
 ├── LeaseLost            this tick slept through its lease: it must stop, another one goes on
 ├── LedgerRefused        the books forbid the movement (not enough left, no such reservation, ...)
@@ -34,6 +35,7 @@ __all__ = [
     "RateLimited",
     "RunBusy",
     "RunNotFound",
+    "RunUnreadable",
     "StoreUnavailable",
     "VendorExists",
     "VendorNotFound",
@@ -55,6 +57,15 @@ class RunNotFound(PurserError):
 
     def __init__(self, run_id: object) -> None:
         super().__init__(f"there is no run {run_id}; GET /api/runs lists the runs there are")
+
+
+class RunUnreadable(PurserError):
+    """What is stored of a run is not what this version writes."""
+
+    def __init__(self, run_id: object) -> None:
+        super().__init__(
+            f"what is stored of run {run_id} cannot be read: another version wrote it, or another hand"
+        )
 
 
 class RunBusy(PurserError):

@@ -15,10 +15,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bson import ObjectId
-from pydantic import ValidationError
 
 from agent.deadline import Deadline
-from agent.errors import LeaseLost, RunBusy, RunNotFound, StoreUnavailable
+from agent.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
 from agent.services import Services
 from agent.store.due import Due
 from agent.tick import LOOK_AGAIN, TickResult, tick
@@ -219,6 +218,6 @@ class Round:
 
 
 def _code(exc: Exception) -> str:
-    if isinstance(exc, ValidationError):
+    if isinstance(exc, RunUnreadable):
         return "unreadable"
     return "store_unavailable" if isinstance(exc, StoreUnavailable) else "internal_error"

@@ -18,9 +18,8 @@ from itertools import islice
 from typing import Final
 
 from bson import ObjectId
-from pydantic import ValidationError
 
-from agent.errors import KeyRevoked, LimitReached, RunNotFound
+from agent.errors import KeyRevoked, LimitReached, RunNotFound, RunUnreadable
 from agent.leased import LeasedRun
 from agent.limits import Limits, Scope, Shortage, barred, room, scopes, shortages
 from agent.models import Closing, Reservation, Run
@@ -121,7 +120,7 @@ async def _sweep(services: Services, key: str) -> bool:
     for job_id, entry in islice(taken.open.items() if taken else (), MAX_SWEPT):
         try:
             run = await services.runs.get(entry.run_id)
-        except (RunNotFound, ValidationError):  # nobody knows whether it is over: it counts on
+        except (RunNotFound, RunUnreadable):  # nobody knows whether it is over: it counts on
             continue
         if job_id in run.reservations or any(str(each.job_id) == job_id for each in run.outbox.closings):
             continue

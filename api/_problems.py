@@ -23,6 +23,7 @@ from agent.errors import (
     RateLimited,
     RunBusy,
     RunNotFound,
+    RunUnreadable,
     StoreUnavailable,
     VendorExists,
     VendorNotFound,
@@ -77,6 +78,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_request": (422, "A field is missing, unknown or out of bounds"),
     "rate_limited": (429, "The API key has made its requests of this minute"),
     "headers_too_large": (431, "The headers are too large"),
+    "run_unreadable": (500, "What is stored of the run cannot be read"),
     "internal_error": (500, "A fault of ours"),
     "not_configured": (503, "A setting is missing"),
     "store_unavailable": (503, "The database is away"),
@@ -101,6 +103,7 @@ ADVICE: Final[dict[str, str]] = {
     "invalid_request": "mend the fields that `errors` names; nothing was done",
     "rate_limited": "wait for the seconds of `Retry-After`: the next minute",
     "headers_too_large": "send at most 32 KB of headers",
+    "run_unreadable": "for who runs the server: run the version that wrote it, or a newer one",
     "internal_error": "try again later; give `requestId` to who runs the server, whose log has the rest",
     "not_configured": "for who runs the server: set what `detail` names",
     "store_unavailable": "wait for `Retry-After` seconds; a start with an Idempotency-Key may be sent again",
@@ -132,6 +135,7 @@ _ADVICE: Final = {
 
 _OF_ERROR: Final[dict[type[PurserError], str]] = {
     RunNotFound: "run_not_found",
+    RunUnreadable: "run_unreadable",
     VendorNotFound: "vendor_not_found",
     KeyNotFound: "key_not_found",
     RateLimited: "rate_limited",

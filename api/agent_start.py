@@ -52,6 +52,7 @@ class StartBody(RequestBody):
         "forbidden",
         "rate_limited",
         "idempotency_conflict",
+        "run_unreadable",
         "body_too_large",
         "unsupported_media_type",
         "invalid_request",

@@ -53,6 +53,7 @@ class StatusAnswer(Answer):
         "forbidden",
         "rate_limited",
         "run_not_found",
+        "run_unreadable",
         "invalid_request",
         "not_configured",
         "store_unavailable",

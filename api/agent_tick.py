@@ -50,6 +50,7 @@ TICK_PROBLEMS = responses(
     "forbidden",
     "rate_limited",
     "run_not_found",
+    "run_unreadable",
     "run_busy",
     "body_too_large",
     "unsupported_media_type",

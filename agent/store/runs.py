@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 
 from bson import ObjectId
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from agent import ledger
-from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound
+from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId
 
 __all__ = ["RunStore"]
+
+Record = TypeVar("Record", Run, Job, Payment, Observation)
 
 _log = logging.getLogger(__name__)
 
@@ -67,11 +69,12 @@ class RunStore:
 
         Raises:
             RunNotFound: there is none, or none of this user (None: whoever's it is).
+            RunUnreadable: there is one, of another version.
         """
         found = await self._of("runs").find_one(_whose(run_id, user_id))
         if found is None:
             raise RunNotFound(run_id)
-        return Run.model_validate(found)
+        return _read(Run, found, found["_id"])
 
     async def claim(
         self,
@@ -94,7 +97,7 @@ class RunStore:
             {**_whose(run_id, user_id), "status": "running", "$or": free, **due},
             {"$set": {"lease": lease.to_document(), "nextTickAt": lease.until}, "$inc": {"tick": 1, "rev": 1}},
         )
-        return None if found is None else Run.model_validate(found)
+        return None if found is None else _read(Run, found, found["_id"])
 
     async def commit(self, before: Run, after: Run) -> Run:
         """Write `after` over `before`, if this lease still holds and nobody wrote in between.
@@ -115,7 +118,7 @@ class RunStore:
         )
         if found is None:
             raise LeaseLost(before.id)
-        return Run.model_validate(found)
+        return _read(Run, found, found["_id"])
 
     async def request_cancel(self, run_id: ObjectId, user_id: str | None = None) -> Run:
         """Ask that a running run be cancelled; its next tick does it. An ended run stays as it is.
@@ -126,7 +129,7 @@ class RunStore:
         found = await self._of("runs").update(
             {**_whose(run_id, user_id), "status": "running"}, {"$set": {"cancelRequested": True}}
         )
-        return await self.get(run_id, user_id) if found is None else Run.model_validate(found)
+        return await self.get(run_id, user_id) if found is None else _read(Run, found, found["_id"])
 
     async def tell(self, run: Run) -> None:
         """Copy the run's outbox to the collections of jobs, payments and observations."""
@@ -149,7 +152,7 @@ class RunStore:
         if run.jobs_started == 0:
             return []
         found = await self._of("jobs").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
-        known = {job.id: job for job in map(Job.model_validate, found)}
+        known = {job.id: job for job in (_read(Job, each, run.id) for each in found)}
         known |= {job.id: job for job in (*run.outbox.jobs, *run.jobs.values())}
         return sorted(known.values(), key=lambda job: (job.created_at, job.id))
 
@@ -158,7 +161,7 @@ class RunStore:
         if run.jobs_started == 0:
             return []
         found = await self._of("payments").find({"runId": run.id}, [("createdAt", 1), ("_id", 1)], _RECORDS_LIMIT)
-        known = {each.id: each for each in map(Payment.model_validate, found)}
+        known = {each.id: each for each in (_read(Payment, each, run.id) for each in found)}
         known |= {each.id: each for each in run.outbox.payments}
         return sorted(known.values(), key=lambda each: (each.created_at, each.id))
 
@@ -174,7 +177,7 @@ class RunStore:
         # They have no gaps, so the ids are known: no index is needed but the one that every collection has.
         ids = [_observation_id(run.id, seq) for seq in range(first, last + 1)]
         found = await self._of("observations").find({"_id": {"$in": ids}}, [("_id", 1)], limit)
-        known = {entry.seq: entry for entry in map(Observation.model_validate, found)}
+        known = {entry.seq: entry for entry in (_read(Observation, each, run.id) for each in found)}
         known |= {entry.seq: entry for entry in run.outbox.observations if first <= entry.seq <= last}
         return [known[seq] for seq in sorted(known)]
 
@@ -236,10 +239,22 @@ def _observation_id(run_id: ObjectId, seq: int) -> str:
     return f"{run_id}:{seq:010d}"
 
 
+def _read(kind: type[Record], found: Bson, run_id: ObjectId) -> Record:
+    """What is stored of a run, as it is used here.
+
+    Raises:
+        RunUnreadable: it is not what this version writes.
+    """
+    try:
+        return kind.model_validate(found)
+    except ValidationError as exc:
+        raise RunUnreadable(run_id) from exc
+
+
 def _readable(found: Bson) -> Run | None:
     try:
-        return Run.model_validate(found)
-    except ValidationError:
+        return _read(Run, found, found["_id"])
+    except RunUnreadable:
         _log.warning("run %s is not listed: its document cannot be read", found["_id"])
         return None
 

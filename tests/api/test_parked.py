@@ -8,6 +8,7 @@ from datetime import datetime
 import pytest
 
 from agent.models import Run
+from agent.store.collections import Bson
 from agent.store.due import PARKED_AFTER, Due, DueStore
 from tests.agent.stage import Stage
 from tests.api.client import an_api
@@ -40,6 +41,26 @@ async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
     assert "secret" not in listed.text
     assert [each["_id"] for each in runs["runs"]] == [str(fine.id)]
     assert (await api.http.get("/api/parked-runs?userId=u2")).json() == {"runs": []}
+
+
+@pytest.mark.parametrize("spoiled", ["runs", "observations"])
+async def test_a_run_that_cannot_be_read_says_so_and_no_more(spoiled: str) -> None:
+    """With a code of its own, for every request that needs it; what is stored is not shown."""
+    api = await an_api()
+    run = (await api.stage.tick(await api.stage.start())).run
+    where: Bson = {"_id": run.id} if spoiled == "runs" else {"runId": run.id}
+    change: Bson = {"$set": {"budgetTotal": "a secret amount"} if spoiled == "runs" else {"data": "a secret text"}}
+    assert await api.stage.database.collection(spoiled).update(where, change)
+
+    answers = [await api.http.get("/api/agent-status", params={"runId": str(run.id)})]
+    if spoiled == "runs":
+        body = {"runId": str(run.id)}
+        answers += [await api.http.post(f"/api/agent-{name}", json=body) for name in ("tick", "cancel")]
+
+    for answer in answers:
+        assert (answer.status_code, answer.json()["code"]) == (500, "run_unreadable")
+        assert str(run.id) in answer.json()["detail"]
+        assert "secret" not in answer.text
 
 
 async def test_a_round_says_what_it_did() -> None:
