@@ -90,7 +90,7 @@ def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: 
         trail = client.trail(run_id, records.run.audit.seq)
         return judge(records, trail, spent or Spent(), witness(records.payments) if witness else ())
     except Refused as exc:
-        if exc.code != "internal_error":
+        if exc.code != "run_unreadable":
             raise
         return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))
 

@@ -85,7 +85,8 @@ def run_line(run: Run) -> Text:
         (plain(run.id), "bold"),
         "  ",
         state(run.status),
-        f" ({plain(run.phase)}), tick {run.tick}, ",
+        f" ({plain(run.phase)})" if run.status == "running" else "",  # of an ended run it says the same again
+        f", tick {run.tick}, ",
         f"{usd(run.budget_remaining)} of {usd(run.budget_total)} left",
         f", {usd(run.budget_reserved)} reserved" if run.budget_reserved else "",
     )

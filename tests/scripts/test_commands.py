@@ -45,7 +45,7 @@ def test_a_run_from_start_to_audit(purser: Purser) -> None:
 
     status = purser("status", run, "--limit", "2")
     assert status.exit_code == Exit.OK
-    assert "completed (success)" in status.stdout
+    assert "completed, tick" in status.stdout
     assert "Audit trail (the last 2 of" in status.stdout
 
     audit = purser("audit", "verify", run)
