@@ -37,6 +37,7 @@ class RunsAnswer(Answer):
     """A page of runs."""
 
     runs: list[RunOut] = Field(description="newest first")
+    unreadable: list[str] = Field(description="ids of runs that belong among them and cannot be read")
     next_cursor: str | None = Field(description="ask with cursor=... for the next page; null: this is the last")
 
 
@@ -54,17 +55,17 @@ async def list_runs(
 ) -> RunsAnswer:
     """Runs, newest first; `userId` and `status` narrow them. With an API key only its user's are there."""
     if caller.user_id is not None and asked.user_id not in (None, caller.user_id):
-        return RunsAnswer(runs=[], next_cursor=None)
-    found = await context.runs.page(
-        asked.limit + 1,
+        return RunsAnswer(runs=[], unreadable=[], next_cursor=None)
+    page = await context.runs.page(
+        asked.limit,
         user_id=caller.user_id or asked.user_id,
         status=asked.status,
         older_than=_older_than(asked.cursor),
     )
-    page = found[: asked.limit]
     return RunsAnswer(
-        runs=[RunOut.of(run) for run in page],
-        next_cursor=cursor_of(page[-1].created_at, page[-1].id) if len(found) > asked.limit else None,
+        runs=[RunOut.of(run) for run in page.runs],
+        unreadable=[str(run_id) for run_id in page.unreadable],
+        next_cursor=None if page.end is None else cursor_of(*page.end),
     )
 
 

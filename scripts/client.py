@@ -184,11 +184,12 @@ class Client:
             after = after + PAGE if reached is None else reached
 
     def every_run(self) -> Iterator[str]:
-        """The ids of all runs, newest first, page by page."""
+        """The ids of all runs, page by page, those that the server cannot read as well."""
         cursor: str | None = None
         while True:
             page = self.runs(None, None, RUNS_PAGE, cursor).value
             yield from (run.id for run in page.runs)
+            yield from page.unreadable
             if page.next_cursor is None or page.next_cursor == cursor:
                 return
             cursor = page.next_cursor

@@ -258,7 +258,8 @@ class Ticked(Shape):
 
 
 class Runs(Shape):
-    """A page of runs."""
+    """A page of runs; `unreadable` are the ids of those that the server cannot read."""
 
     runs: tuple[Run, ...]
+    unreadable: tuple[str, ...]
     next_cursor: str | None

@@ -21,15 +21,16 @@ __all__ = ["keys_table", "new_key", "parked_table", "runs_table", "vendors_table
 
 def runs_table(page: Runs) -> RenderableType:
     """Runs, newest first."""
-    if not page.runs:
+    if not page.runs and not page.unreadable:
         return Text("no runs")
     table = _table("RUN", "STARTED", "STATUS", "LEFT", "OF", "USER", "GOAL")
     for run in page.runs:
         started = run.created_at.strftime("%Y-%m-%d %H:%M:%S")
         left, total = usd(run.budget_remaining), usd(run.budget_total)
         table.add_row(run.id, started, state(run.status), left, total, said(run.user_id), _short(run.goal))
+    bad = [said(f"cannot be read by the server: {', '.join(page.unreadable)}", "red")] if page.unreadable else []
     more = [] if page.next_cursor is None else [said(f"more: purser runs --cursor {page.next_cursor}", "dim")]
-    return Group(table, *more)
+    return Group(table, *bad, *more)
 
 
 def parked_table(found: Parked) -> RenderableType:

@@ -8,6 +8,8 @@ changes nothing then.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, TypeVar
 
@@ -20,7 +22,7 @@ from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreada
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId
 
-__all__ = ["RunStore"]
+__all__ = ["RunPage", "RunStore"]
 
 Record = TypeVar("Record", Run, Job, Payment, Observation)
 
@@ -34,6 +36,15 @@ _LISTED: Final = [to_camel(name) for name in Run.model_fields if name not in ("i
 
 _RECORDS_LIMIT: Final = 200
 """Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunPage:
+    """Runs, newest first, and those among them that cannot be read. `end`: where the next page begins, if any."""
+
+    runs: list[Run]
+    unreadable: list[ObjectId]
+    end: tuple[datetime, ObjectId] | None
 
 
 class RunStore:
@@ -188,21 +199,8 @@ class RunStore:
         user_id: str | None = None,
         status: str | None = None,
         older_than: tuple[datetime, ObjectId] | None = None,
-    ) -> list[Run]:
-        """Runs, newest first. One whose document cannot be read does not hide the others: it is left out."""
-        found: list[Run] = []
-        while len(found) < limit:
-            wanted = limit - len(found)
-            batch = await self._batch(wanted, user_id, status, older_than)
-            found += [run for run in map(_readable, batch) if run is not None]
-            if len(batch) < wanted:
-                break
-            older_than = batch[-1]["createdAt"], batch[-1]["_id"]
-        return found
-
-    async def _batch(
-        self, limit: int, user_id: str | None, status: str | None, older_than: tuple[datetime, ObjectId] | None
-    ) -> list[Bson]:
+    ) -> RunPage:
+        """Runs, newest first. One whose document cannot be read does not hide the others."""
         where: Bson = {}
         if user_id is not None:
             where["userId"] = user_id
@@ -211,7 +209,8 @@ class RunStore:
         if older_than is not None:
             moment, run_id = older_than
             where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
-        return await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit, _LISTED)
+        found = await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit + 1, _LISTED)
+        return _page(found[:limit], more=len(found) > limit)
 
     async def count(self, status: str) -> int:
         """How many runs have that status."""
@@ -251,12 +250,17 @@ def _read(kind: type[Record], found: Bson, run_id: ObjectId) -> Record:
         raise RunUnreadable(run_id) from exc
 
 
-def _readable(found: Bson) -> Run | None:
-    try:
-        return _read(Run, found, found["_id"])
-    except RunUnreadable:
-        _log.warning("run %s is not listed: its document cannot be read", found["_id"])
-        return None
+def _page(found: Sequence[Bson], *, more: bool) -> RunPage:
+    runs, unreadable = [], []
+    for each in found:
+        try:
+            runs.append(_read(Run, each, each["_id"]))
+        except RunUnreadable as exc:
+            _log.warning("%s", exc)
+            unreadable.append(each["_id"])
+    # Dates come before all else in this order: where one is none, the rest cannot be paged through.
+    more = more and isinstance(found[-1]["createdAt"], datetime)
+    return RunPage(runs, unreadable, (found[-1]["createdAt"], found[-1]["_id"]) if more else None)
 
 
 def _observation_document(entry: Observation) -> Bson:

@@ -22,7 +22,7 @@ async def refused(api: Api, body: object, status: int, code: str, **headers: str
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["status"] == status
     assert problem["detail"]
-    assert await api.stage.services.runs.page(10) == []
+    assert (await api.stage.services.runs.page(10)).runs == []
     return problem
 
 

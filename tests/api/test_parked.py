@@ -40,6 +40,7 @@ async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
     assert (parked["stumble"]["code"], parked["stumble"]["times"]) == ("unreadable", PARKED_AFTER)
     assert "secret" not in listed.text
     assert [each["_id"] for each in runs["runs"]] == [str(fine.id)]
+    assert runs["unreadable"] == [str(run.id)]
     assert (await api.http.get("/api/parked-runs?userId=u2")).json() == {"runs": []}
 
 

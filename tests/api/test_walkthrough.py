@@ -60,7 +60,7 @@ async def test_a_usable_authorization_is_never_shown() -> None:
     api = await an_api("gpu_vendor_1:drop_before_payment")
     run = await api.started()
     await api.post("/api/agent-tick", {"runId": run["_id"]})
-    stored = await api.stage.services.runs.get((await api.stage.services.runs.page(1))[0].id)
+    stored = await api.stage.services.runs.get((await api.stage.services.runs.page(1)).runs[0].id)
     (reservation,) = stored.reservations.values()
     assert reservation.authorization is not None
 

@@ -183,7 +183,7 @@ def test_what_an_export_holds_of_an_authorization_cannot_be_used() -> None:
         api = await an_api("gpu_vendor_1:drop_before_payment")
         run_id = (await api.started())["_id"]
         await api.post("/api/agent-tick", {"runId": run_id})
-        run = (await api.stage.services.runs.page(1))[0]
+        run = (await api.stage.services.runs.page(1)).runs[0]
         (reservation,) = run.reservations.values()
         assert reservation.authorization is not None
         return "\n".join(await export_of(api, run)), reservation.authorization.header_value

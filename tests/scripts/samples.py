@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Final
 
@@ -204,9 +205,9 @@ def status(
     return Status.model_validate(_exact(status_json(*entries, run=run, jobs=jobs, payments=payments, total=total)))
 
 
-def runs(*found: dict[str, JsonValue], cursor: str | None = None) -> Runs:
+def runs(*found: dict[str, JsonValue], cursor: str | None = None, unreadable: Sequence[str] = ()) -> Runs:
     """A page of runs, read."""
-    return Runs.model_validate(_exact({"runs": [*found], "nextCursor": cursor}))
+    return Runs.model_validate(_exact({"runs": [*found], "unreadable": [*unreadable], "nextCursor": cursor}))
 
 
 def vendors(*found: dict[str, JsonValue]) -> Vendors:

@@ -196,6 +196,17 @@ def test_all_runs_are_checked_and_what_two_share_is_named(typed: Purser, burglar
     assert told[untouched]["verified"] is True
 
 
+def test_a_run_that_cannot_be_read_is_not_left_out(typed: Purser, burglar: Burglar) -> None:
+    """All runs are all: one that was made unreadable is a finding, not one less."""
+    burglar.change("runs", burglar.run, budgetTotal="much")
+
+    result = typed("audit", "verify", "--all")
+
+    assert result.exit_code == Exit.FAILED
+    assert f"Audit of run {burglar.run}: does NOT verify" in result.stdout
+    assert burglar.run in typed("runs", "--limit", "100").stdout
+
+
 @pytest.mark.parametrize("arguments", [(), ("a" * 24, "--all")])
 def test_one_run_or_all_of_them(command: Purser, arguments: tuple[str, ...]) -> None:
     """Neither and both are usage errors."""

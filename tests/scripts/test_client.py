@@ -33,8 +33,11 @@ def test_amounts_are_read_to_the_last_digit() -> None:
 
 def test_an_answer_is_also_given_as_it_was_sent() -> None:
     """`--json` shows the API's own bytes."""
-    with standing_in(Answer(200, b' {"runs" : [], "nextCursor": null}')) as server, Client(server.url) as client:
-        assert client.runs(None, None, 20, None).text == ' {"runs" : [], "nextCursor": null}'
+    with (
+        standing_in(Answer(200, b' {"runs" : [], "unreadable": [], "nextCursor": null}')) as server,
+        Client(server.url) as client,
+    ):
+        assert client.runs(None, None, 20, None).text == ' {"runs" : [], "unreadable": [], "nextCursor": null}'
 
 
 def test_every_request_is_the_one_that_the_api_takes() -> None:
@@ -45,7 +48,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         Answer(200, ticked),
         Answer(200, ticked),
         Answer(200, status_json()),
-        Answer(200, {"runs": [], "nextCursor": None}),
+        Answer(200, {"runs": [], "unreadable": [], "nextCursor": None}),
         Answer(200, {"vendors": [vendor_json()]}),
         Answer(201, vendor_json()),
         Answer(200, vendor_json()),
@@ -155,11 +158,16 @@ def test_a_run_that_never_stands_still_is_busy() -> None:
 
 
 def test_every_run_is_listed_page_by_page() -> None:
-    """Until there is no next page, or the server says the same one again."""
-    pages: list[JsonValue] = [{"runs": [run_json()], "nextCursor": cursor} for cursor in ("1-a", "1-b", "1-b")]
+    """Also those that the server cannot read; until there is no next page, or it says the same one again."""
+    pages: list[JsonValue] = [
+        {"runs": [run_json()], "unreadable": ["b" * 24], "nextCursor": cursor} for cursor in ("1-a", "1-b", "1-b")
+    ]
     with standing_in(*(Answer(200, page) for page in pages)) as server, Client(server.url) as client:
-        assert [*client.every_run()] == [RUN_ID] * 3
-    with standing_in(Answer(200, {"runs": [], "nextCursor": None})) as server, Client(server.url) as client:
+        assert [*client.every_run()] == [RUN_ID, "b" * 24] * 3
+    with (
+        standing_in(Answer(200, {"runs": [], "unreadable": [], "nextCursor": None})) as server,
+        Client(server.url) as client,
+    ):
         assert [*client.every_run()] == []
 
 

@@ -130,11 +130,17 @@ def test_lists_that_are_empty_say_what_to_do() -> None:
     assert "purser vendors seed" in drawn(tables.vendors_table(vendors()))
 
 
+def test_runs_that_cannot_be_read_are_named() -> None:
+    """Also where there is no other."""
+    assert f"cannot be read by the server: {RUN_ID}" in drawn(tables.runs_table(runs(unreadable=[RUN_ID])))
+
+
 def test_runs_show_where_the_next_page_begins() -> None:
     """A cut list says so."""
     text = drawn(tables.runs_table(runs(run_json(goal="x" * 100), cursor="1-abc")))
 
     assert "purser runs --cursor 1-abc" in text
+    assert "cannot be read" not in text
     assert text.count("x") == 59
 
 
@@ -205,7 +211,9 @@ def _everything() -> list[RenderableType]:
     return [
         view.status_view(told, books_of(told.run, told.payments)),
         view.ticked(Ticked(message=HOSTILE, action={"reason": HOSTILE}, run=told.run)),
-        tables.runs_table(runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE)),
+        tables.runs_table(
+            runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE, unreadable=[HOSTILE])
+        ),
         tables.vendors_table(vendors(bad_vendor)),
         view.verdict(Audited(HOSTILE, 1, 0, 0, (HOSTILE,))),
         view.books(Books(1, 1, 0, 0, (), (HOSTILE,))),

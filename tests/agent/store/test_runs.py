@@ -12,7 +12,7 @@ from agent.audit import observe, public_observation, verify
 from agent.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound
 from agent.models import Lease, Outbox, Run
 from agent.store.collections import Database
-from agent.store.runs import RunStore
+from agent.store.runs import RunPage, RunStore
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 
 LATER = NOW + timedelta(minutes=1)
@@ -226,25 +226,43 @@ async def test_runs_are_paged_newest_first_and_narrowed(store: RunStore) -> None
     for number, run in enumerate(made):
         await store.create(run.model_copy(update={"user_id": f"u{number % 2}"}))
 
-    seen: list[Run] = []
-    while page := await store.page(4, older_than=(seen[-1].created_at, seen[-1].id) if seen else None):
-        seen += page
+    first = await store.page(4)
+    last = await store.page(4, older_than=first.end)
+    seen = first.runs + last.runs
 
     assert sorted((run.created_at, run.id) for run in made) == [(run.created_at, run.id) for run in reversed(seen)]
-    assert len(await store.page(10, user_id="u1")) == 3
-    assert await store.page(10, user_id="u1", status="failed") == []
+    assert (len(first.runs), last.end) == (4, None)
+    assert (await store.page(6)).end is None
+    assert len((await store.page(10, user_id="u1")).runs) == 3
+    assert await store.page(10, user_id="u1", status="failed") == RunPage([], [], None)
 
 
 async def test_a_run_that_cannot_be_read_does_not_hide_the_others(database: Database, store: RunStore) -> None:
-    """A page is as full as it would be without it, and the next one begins where it ends."""
+    """It is named on the page it belongs to, also where it is the last there, or all there is."""
     made = [await store.create(a_run(created_at=NOW + timedelta(seconds=number))) for number in range(6)]
     for spoiled in (made[5], made[3], made[0]):
         await database.collection("runs").update({"_id": spoiled.id}, {"$set": {"budgetTotal": "much"}})
 
-    first = await store.page(2)
-    rest = await store.page(2, older_than=(first[-1].created_at, first[-1].id))
+    pages = [await store.page(3)]
+    pages.append(await store.page(2, older_than=pages[0].end))
+    pages.append(await store.page(2, older_than=pages[1].end))
 
-    assert [run.id for run in first + rest] == [made[4].id, made[2].id, made[1].id]
+    assert [[run.id for run in page.runs] for page in pages] == [[made[4].id], [made[2].id, made[1].id], []]
+    assert [page.unreadable for page in pages] == [[made[5].id, made[3].id], [], [made[0].id]]
+    assert pages[2].end is None
+
+
+async def test_a_run_whose_date_is_none_ends_the_list_and_breaks_nothing(
+    database: Database, store: RunStore
+) -> None:
+    """It comes last, and there is no way to go on from it."""
+    made = [await store.create(a_run(created_at=NOW + timedelta(seconds=number))) for number in range(3)]
+    for spoiled in made[:2]:
+        await database.collection("runs").update({"_id": spoiled.id}, {"$set": {"createdAt": "then"}})
+
+    page = await store.page(2)
+
+    assert ([run.id for run in page.runs], len(page.unreadable), page.end) == ([made[2].id], 1, None)
 
 
 async def test_making_the_indexes_can_be_repeated(store: RunStore) -> None:
