@@ -9,7 +9,10 @@ import os
 from pathlib import Path
 from typing import Final
 
-__all__ = ["ENV_FILE", "environment", "on_platform"]
+__all__ = ["ENV_FILE", "PLATFORMS", "environment", "on_platform"]
+
+PLATFORMS: Final = ("VERCEL", "VERCEL_IPC_PATH", "AWS_LAMBDA_FUNCTION_NAME")
+"""Variables that a platform sets. A project at Vercel may hide VERCEL, but not the socket of its runtime."""
 
 ENV_FILE: Final = Path(".env")
 """The environment wins over it."""
@@ -22,7 +25,7 @@ def environment() -> dict[str, str]:
 
 def on_platform() -> bool:
     """Whether Vercel or Lambda runs this process. It is known before there are settings."""
-    return bool(os.environ.get("VERCEL") or os.environ.get("AWS_LAMBDA_FUNCTION_NAME"))
+    return any(os.environ.get(name) for name in PLATFORMS)
 
 
 def _from_file() -> dict[str, str | None]:

@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from agent.environment import environment
+from agent.environment import PLATFORMS, environment
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
@@ -97,6 +97,7 @@ class Settings(BaseModel):
     purser_home: str = "~/.purser"
     purser_called_from: str = ""
     vercel: str | None = None
+    vercel_ipc_path: str | None = None
     aws_lambda_function_name: str | None = None
     sealing_keys: SecretStr | None = None
     loopback_vendors: Literal["allow", "refuse"] | None = None
@@ -176,7 +177,7 @@ class Settings(BaseModel):
     @property
     def deployed(self) -> bool:
         """Running on a platform that strangers can reach."""
-        return bool(self.vercel or self.aws_lambda_function_name)
+        return any(getattr(self, name.lower()) for name in PLATFORMS)
 
     @property
     def loopback_allowed(self) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.environment import PLATFORMS
 from agent.errors import ConfigurationError
 from agent.limits import Limits
 from agent.settings import MOCK_SECRET, Settings, load_settings
@@ -33,7 +34,7 @@ def test_two_processes_without_a_key_do_not_share_one(monkeypatch: pytest.Monkey
     assert load_settings().signing_key.address != load_settings().signing_key.address
 
 
-@pytest.mark.parametrize("platform", ["VERCEL", "AWS_LAMBDA_FUNCTION_NAME"])
+@pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_deployed_process_names_what_it_misses(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     """Nothing is made up where strangers can reach it."""
     monkeypatch.setenv(platform, "1")
@@ -148,7 +149,7 @@ def test_every_setting_is_documented() -> None:
     """`.env.example` explains each variable a process reads, and no other."""
     text = (Path(__file__).parents[2] / ".env.example").read_text()
     documented = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
-    internal = {"PURSER_CALLED_FROM", "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
+    internal = {"PURSER_CALLED_FROM", "VENDOR_SECRETS", *PLATFORMS}
 
     assert documented == {name.upper() for name in Settings.model_fields} - internal | {"PURSER_URL"}
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from agent.environment import PLATFORMS
 from agent.lifecycle import JOB, PAYMENT, RUN, diagram
 from agent.settings import Settings
 
@@ -72,7 +73,7 @@ def test_every_command_of_the_docs_is_one() -> None:
 def test_the_readme_lists_every_setting() -> None:
     """By its name."""
     text = (ROOT / "README.md").read_text()
-    internal = {"PURSER_CALLED_FROM", "VERCEL", "AWS_LAMBDA_FUNCTION_NAME", "VENDOR_SECRETS"}
+    internal = {"PURSER_CALLED_FROM", "VENDOR_SECRETS", *PLATFORMS}
 
     assert [name for name in map(str.upper, Settings.model_fields) if f"`{name}`" not in text] == sorted(
         internal, key=[name.upper() for name in Settings.model_fields].index

@@ -1,0 +1,1 @@
+"""The function in Vercel's own Python runtime: `make test-vercel`."""

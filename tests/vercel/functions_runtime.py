@@ -1,0 +1,117 @@
+"""What stands around a Python function at Vercel, played: its own runtime is started on what is shipped.
+
+It tells over a socket where it serves; requests go there as the platform's proxy passes them on.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from scripts.servers import ROOT, clean, end
+
+__all__ = ["HOST", "PYTHON", "FunctionsRuntime"]
+
+PYTHON: Final = ROOT / ".venv-vercel/bin/python"
+"""Made by `make test-vercel`."""
+
+HOST: Final = "purser-example.vercel.app"
+
+SHIPPED: Final = ("agent", "api", "vendors", "x402")
+"""What is left of the checkout after `.vercelignore` and `excludeFiles`, as far as it is imported."""
+
+START_SECONDS: Final = 30.0
+
+_ENTRY: Final = {
+    "__VC_HANDLER_MODULE_NAME": "api.index",
+    "__VC_HANDLER_ENTRYPOINT": "api/index.py",
+    "__VC_HANDLER_VENDOR_DIR": "_vendor",
+    "__VC_HANDLER_VARIABLE_NAME": "app",
+}
+"""What the builder writes into the file that starts a function."""
+
+
+class FunctionsRuntime:
+    """One instance of the function, with these variables. To be used in a `with` block."""
+
+    def __init__(self, directory: Path, variables: dict[str, str]) -> None:
+        """Nothing is started yet; `directory` is given the files that are shipped."""
+        self._directory = directory
+        self._variables = variables
+        self._unread = b""
+
+    def __enter__(self) -> Self:
+        for name in SHIPPED:
+            shutil.copytree(ROOT / name, self._directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self._sockets = tempfile.TemporaryDirectory()  # a socket's path must be short
+        path = f"{self._sockets.name}/ipc"
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(path)
+            listening.listen()
+            listening.settimeout(START_SECONDS)
+            self._process = subprocess.Popen(
+                [PYTHON, "-c", "import vercel_runtime.vc_init"],
+                cwd=self._directory,
+                env={**self._environment(), "VERCEL_IPC_PATH": path},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            try:
+                self._ipc, _ = listening.accept()
+                self._ipc.settimeout(START_SECONDS)
+                started = next(each for each in self.messages() if each["type"] == "server-started")
+            except BaseException:
+                end(self._process)
+                raise
+        address = f"http://127.0.0.1:{started['payload']['httpPort']}"
+        self.http = httpx.Client(base_url=address, headers=_forwarded(), trust_env=False, timeout=60)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.http.close()
+        end(self._process)
+        self._ipc.close()
+        self._sockets.cleanup()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def messages(self) -> Iterator[dict[str, Any]]:
+        """What the runtime tells the platform, as it comes."""
+        while True:
+            while b"\0" not in self._unread:
+                more = self._ipc.recv(65_536)
+                if not more:
+                    raise AssertionError("the function ended by itself")
+                self._unread += more
+            message, _, self._unread = self._unread.partition(b"\0")
+            yield json.loads(message)
+
+    def _environment(self) -> dict[str, str]:
+        of_ours = clean(self._variables)
+        del of_ours["PYTHONPATH"]  # what is not shipped must not be found
+        return {**of_ours, **_ENTRY, "__VC_HANDLER_ENTRYPOINT_ABS": str(self._directory / "api/index.py")}
+
+
+def _forwarded() -> dict[str, str]:
+    """What the proxy adds to each request."""
+    return {
+        "Host": HOST,
+        "X-Forwarded-For": "203.0.113.7",
+        "X-Forwarded-Host": HOST,
+        "X-Forwarded-Proto": "https",
+        "X-Vercel-Internal-Invocation-Id": "invocation-1",
+        "X-Vercel-Internal-Request-Id": "1",
+    }
