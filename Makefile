@@ -5,12 +5,12 @@ STAMP := .venv/.installed
 PEERS := .venv-peers/.installed
 PEERS_COINCURVE := .venv-peers-coincurve/.installed
 NODE_PEERS := tests/interop/node/node_modules/.package-lock.json
-VERCEL := .venv-vercel/.installed
+PLATFORMS := .venv-platforms/.installed
 ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-vercel bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -23,7 +23,7 @@ help:
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
-	@echo "make test-vercel  the function in Vercel's own Python runtime (needs Python 3.12)"
+	@echo "make test-platforms  the function in Vercel's and Lambda's own Python runtimes (needs Python 3.12)"
 	@echo "make bench    x402 beside the official Python SDK, and what ticks, looks and starts cost; QUICK=1 for seconds"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
 	@echo "make vendor   the mock vendors alone, on port 4001"
@@ -99,16 +99,16 @@ unit-newest:
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
 	PURSER_INTEROP=required $(BIN)/python -m pytest tests/interop
 
-# The function in the runtime that Vercel puts around it, on a MongoDB server as test-wire has it.
-PYTHON_VERCEL ?= python3.12
-test-vercel: $(STAMP) $(VERCEL)
-	PURSER_WIRE=required $(BIN)/python -m tests.wire tests/vercel
+# The function in the runtimes that Vercel and AWS put around it, on a MongoDB server as test-wire has it.
+PYTHON_PLATFORMS ?= python3.12
+test-platforms: $(STAMP) $(PLATFORMS)
+	PURSER_WIRE=required $(BIN)/python -m tests.wire tests/platforms
 
-$(VERCEL): tests/vercel/requirements.txt requirements.txt
-	@echo "installing Vercel's Python runtime into .venv-vercel (once) ..."
-	"$(PYTHON_VERCEL)" -m venv --clear .venv-vercel
-	.venv-vercel/bin/python -m pip install --quiet --disable-pip-version-check -r tests/vercel/requirements.txt
-	@touch $(VERCEL)
+$(PLATFORMS): tests/platforms/requirements.txt requirements.txt
+	@echo "installing the platforms' Python runtimes into .venv-platforms (once) ..."
+	"$(PYTHON_PLATFORMS)" -m venv --clear .venv-platforms
+	.venv-platforms/bin/python -m pip install --quiet --disable-pip-version-check -r tests/platforms/requirements.txt
+	@touch $(PLATFORMS)
 
 # Needs an idle machine for its figures to mean anything, and a MongoDB server as test-wire does. QUICK=1: whether it
 # works, in seconds.
@@ -192,4 +192,4 @@ audit: $(STAMP)
 	$(BIN)/python -m scripts.dependency_audit
 
 clean:
-	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-chain .venv-vercel tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache
+	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-chain .venv-platforms tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache

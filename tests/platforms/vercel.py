@@ -6,7 +6,6 @@ It tells over a socket where it serves; requests go there as the platform's prox
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 import subprocess
 import tempfile
@@ -17,17 +16,15 @@ from typing import Any, Final, Self
 
 import httpx
 
-from scripts.servers import ROOT, clean, end
+from scripts.servers import end
+from tests.platforms.shipped import PYTHON, environment, ship
 
-__all__ = ["HOST", "PYTHON", "FunctionsRuntime"]
-
-PYTHON: Final = ROOT / ".venv-vercel/bin/python"
-"""Made by `make test-vercel`."""
+__all__ = ["VercelFunction"]
 
 HOST: Final = "purser-example.vercel.app"
 
-SHIPPED: Final = ("agent", "api", "vendors", "x402")
-"""What is left of the checkout after `.vercelignore` and `excludeFiles`, as far as it is imported."""
+PACKAGES: Final = ("agent", "api", "vendors", "x402")
+"""What is left of ours after `.vercelignore` and `excludeFiles`."""
 
 START_SECONDS: Final = 30.0
 
@@ -40,7 +37,7 @@ _ENTRY: Final = {
 """What the builder writes into the file that starts a function."""
 
 
-class FunctionsRuntime:
+class VercelFunction:
     """One instance of the function, with these variables. To be used in a `with` block."""
 
     def __init__(self, directory: Path, variables: dict[str, str]) -> None:
@@ -50,8 +47,7 @@ class FunctionsRuntime:
         self._unread = b""
 
     def __enter__(self) -> Self:
-        for name in SHIPPED:
-            shutil.copytree(ROOT / name, self._directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        ship(PACKAGES, self._directory)
         self._sockets = tempfile.TemporaryDirectory()  # a socket's path must be short
         path = f"{self._sockets.name}/ipc"
         with socket.socket(socket.AF_UNIX) as listening:
@@ -100,9 +96,8 @@ class FunctionsRuntime:
             yield json.loads(message)
 
     def _environment(self) -> dict[str, str]:
-        of_ours = clean(self._variables)
-        del of_ours["PYTHONPATH"]  # what is not shipped must not be found
-        return {**of_ours, **_ENTRY, "__VC_HANDLER_ENTRYPOINT_ABS": str(self._directory / "api/index.py")}
+        entry = {**_ENTRY, "__VC_HANDLER_ENTRYPOINT_ABS": str(self._directory / "api/index.py")}
+        return {**environment(self._variables), **entry}
 
 
 def _forwarded() -> dict[str, str]:

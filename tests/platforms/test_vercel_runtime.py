@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import pytest
 from pymongo import MongoClient
 
 from scripts.seed import catalog
 from scripts.servers import vendor_server
-from tests.vercel.functions_runtime import PYTHON, FunctionsRuntime
-from tests.wire.given import drop, fresh_name, needs_server, server_uri
+from tests.platforms.shipped import needs_runtimes
+from tests.platforms.vercel import VercelFunction
+from tests.wire.given import needs_server
 
-pytestmark = pytest.mark.skipif(not PYTHON.exists(), reason="skipped: `make test-vercel` installs its runtime")
+pytestmark = needs_runtimes
 
 TOKEN: Final = "token-of-the-function"
 CRON_SECRET: Final = "cron-of-the-function"
@@ -26,31 +25,25 @@ ROUNDS: Final = 500
 """Rounds after which a run that has not ended never will."""
 
 
-@pytest.fixture
-def variables() -> Iterator[dict[str, str]]:
-    """All that must be set, on a database of our own. VERCEL is not among them: a project may hide it."""
-    name = fresh_name()
-    yield {
-        "MONGODB_URI": server_uri(),
-        "MONGODB_DB_NAME": name,
-        "X402_PRIVATE_KEY": WALLET,
-        "GPU_VENDOR_SECRET": "mock-vendor-secret",
-        "API_TOKEN": TOKEN,
-        "CRON_SECRET": CRON_SECRET,
-        "LOOPBACK_VENDORS": "allow",
-        "POLL_SECONDS": "0.05",
-    }
-    drop(name)
+CONFIGURED: Final = {
+    "X402_PRIVATE_KEY": WALLET,
+    "GPU_VENDOR_SECRET": "mock-vendor-secret",
+    "API_TOKEN": TOKEN,
+    "CRON_SECRET": CRON_SECRET,
+    "LOOPBACK_VENDORS": "allow",
+    "POLL_SECONDS": "0.05",
+}
+"""VERCEL is not among them: a project may hide it."""
 
 
 @needs_server
-def test_a_run_is_ticked_to_its_end_by_the_cron(tmp_path: Path, variables: dict[str, str]) -> None:
+def test_a_run_is_ticked_to_its_end_by_the_cron(tmp_path: Path, store: dict[str, str]) -> None:
     """Started by a user with the token, ticked with the cron's secret, paid at vendors that cash."""
     (tmp_path / "function").mkdir()
     as_user, as_cron = ({"Authorization": f"Bearer {secret}"} for secret in (TOKEN, CRON_SECRET))
     with (
         vendor_server(tmp_path, {"EPOCH_SECONDS": "0.02"}) as vendors,
-        FunctionsRuntime(tmp_path / "function", variables) as function,
+        VercelFunction(tmp_path / "function", {**CONFIGURED, **store}) as function,
     ):
         for vendor in catalog(vendors.ready()):
             assert function.http.post("/api/vendors", json=vendor, headers=as_user).status_code == 201
@@ -66,15 +59,15 @@ def test_a_run_is_ticked_to_its_end_by_the_cron(tmp_path: Path, variables: dict[
         said = _logged(function)
 
     assert (seen["run"]["status"], len(seen["payments"])) == ("completed", 1)
-    with MongoClient[dict[str, Any]](variables["MONGODB_URI"]) as client:
-        assert client[variables["MONGODB_DB_NAME"]].runs.count_documents({"status": "completed"}) == 1
+    with MongoClient[dict[str, Any]](store["MONGODB_URI"]) as client:
+        assert client[store["MONGODB_DB_NAME"]].runs.count_documents({"status": "completed"}) == 1
     assert '"path": "/api/cron-tick"' in said
     assert not [secret for secret in (TOKEN, CRON_SECRET, WALLET) if secret in said]
 
 
 def test_a_function_that_nobody_configured_serves_nobody(tmp_path: Path) -> None:
     """Requests reach it from this machine, where the runtime is: it must not take them for local ones."""
-    with FunctionsRuntime(tmp_path, {}) as function:
+    with VercelFunction(tmp_path, {}) as function:
         forwarded = function.http.get("/api/runs")
         bare = httpx.get(f"{function.http.base_url}/api/runs", trust_env=False)
         health = function.http.get("/api/health")
@@ -85,7 +78,7 @@ def test_a_function_that_nobody_configured_serves_nobody(tmp_path: Path) -> None
             assert name in answer.json()["detail"]
 
 
-def _logged(function: FunctionsRuntime) -> str:
+def _logged(function: VercelFunction) -> str:
     """The log up to the end of the last request, as the platform gets it."""
     function.http.get("/api/health", headers={"X-Vercel-Internal-Invocation-Id": "last"})
     text = []

@@ -1,0 +1,1 @@
+"""The function in the runtimes that platforms put around it: `make test-platforms`."""

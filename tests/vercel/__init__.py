@@ -1,1 +1,0 @@
-"""The function in Vercel's own Python runtime: `make test-vercel`."""
