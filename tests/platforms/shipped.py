@@ -16,7 +16,8 @@ __all__ = ["PYTHON", "environment", "needs_runtimes", "ship"]
 PYTHON: Final = ROOT / ".venv-platforms/bin/python"
 
 needs_runtimes: Final = pytest.mark.skipif(
-    not PYTHON.exists(), reason="skipped: `make test-platforms` installs the runtimes"
+    not (ROOT / ".venv-platforms/.installed").exists(),
+    reason="skipped: `make test-platforms` installs the runtimes",
 )
 """Marks tests that cannot be without them."""
 
