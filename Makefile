@@ -46,7 +46,7 @@ demo: $(STAMP)
 	@./purser demo
 
 demo-chain: $(STAMP) $(ANVIL) $(TOKEN)
-	@$(BIN)/python -m scripts.demo_chain
+	@$(BIN)/python -m scripts.demo.chain
 
 dev: $(STAMP)
 	@./purser dev
@@ -176,7 +176,7 @@ api-docs: $(STAMP)
 	$(BIN)/python -m scripts.api_docs
 
 picture: $(STAMP)
-	$(BIN)/python -m scripts.picture docs/demo.svg
+	$(BIN)/python -m scripts.demo.picture docs/demo.svg
 
 lock: $(STAMP)
 	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in -o requirements.txt

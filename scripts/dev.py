@@ -12,11 +12,11 @@ import uvicorn
 from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
 from agent.settings import Settings
-from scripts.client import Client
-from scripts.client_errors import ClientError
+from scripts.client.api import Client
+from scripts.client.errors import ClientError
+from scripts.complete import check_complete
 from scripts.seed import seed
 from scripts.servers import ROOT, ServerProcess, check_free, hand_down
-from scripts.session import check_complete
 
 __all__ = ["run_dev"]
 

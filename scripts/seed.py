@@ -6,9 +6,9 @@ from pydantic import JsonValue
 
 from agent.money import usd_json
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
-from scripts.client import Client, Reply
-from scripts.client_errors import Refused
-from scripts.registry import Vendor, add_vendor
+from scripts.client.api import Client, Reply
+from scripts.client.errors import Refused
+from scripts.client.registry import Vendor, add_vendor
 
 __all__ = ["catalog", "seed"]
 

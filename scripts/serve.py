@@ -11,8 +11,8 @@ import uvicorn
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
+from scripts.complete import check_complete
 from scripts.servers import ServerFailed
-from scripts.session import check_complete
 
 __all__ = ["run_server"]
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final, Protocol
 
-from scripts.client import PAGE, Reply
-from scripts.client_errors import Busy, Refused, TooMany, Unreachable
-from scripts.shapes import Status, Ticked
+from scripts.client.api import PAGE, Reply
+from scripts.client.errors import Busy, Refused, TooMany, Unreachable
+from scripts.client.shapes import Status, Ticked
 
 __all__ = ["Server", "follow"]
 

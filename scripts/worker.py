@@ -19,7 +19,7 @@ from agent.logs import configure
 from agent.rounds import Round
 from agent.services import Services
 from agent.settings import Settings
-from scripts.session import check_complete
+from scripts.complete import check_complete
 
 __all__ = ["Worker", "run_worker"]
 

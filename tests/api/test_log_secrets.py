@@ -16,7 +16,7 @@ from agent import logs
 from agent.errors import StoreUnavailable
 from agent.settings import Settings
 from agent.store import open_database
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.seed import seed
 from scripts.servers import ServerProcess, clean, vendor_server
 from tests.agent.stage import KEY

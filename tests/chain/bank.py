@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from eth_account import Account
 
-from scripts.local_chain import CHAIN_ID, NETWORK, RELAYER_KEY, LocalChain
+from scripts.demo.local_chain import CHAIN_ID, NETWORK, RELAYER_KEY, LocalChain
 from tests.chain.node import Node
 from tests.x402.samples import entry, payment_for
 from x402.chain_facilitator import ChainFacilitator

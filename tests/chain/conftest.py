@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from scripts.local_chain import LocalChain, missing
+from scripts.demo.local_chain import LocalChain, missing
 from tests.chain.bank import Bank
 from tests.chain.node import Node, node_before
 from x402 import networks

@@ -6,9 +6,9 @@ import secrets
 
 import pytest
 
-from scripts import demo_chain
-from scripts.demo import BUDGET, Outcome, Place, run_demo
-from scripts.local_chain import LocalChain
+from scripts.demo import chain as demo_chain
+from scripts.demo.local_chain import LocalChain
+from scripts.demo.run import BUDGET, Outcome, Place, run_demo
 from x402.networks import Asset
 from x402.secp256k1 import SigningKey
 

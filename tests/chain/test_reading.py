@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from scripts.local_chain import CHAIN_ID, NETWORK
+from scripts.demo.local_chain import CHAIN_ID, NETWORK
 from scripts.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node

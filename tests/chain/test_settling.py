@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from scripts.local_chain import CHAIN_ID, RELAYER_KEY, LocalChain
+from scripts.demo.local_chain import CHAIN_ID, RELAYER_KEY, LocalChain
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
 from x402.chain import Unused, Used

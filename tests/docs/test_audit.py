@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from agent.audit import observe, public_observation
 from agent.models import Json, Run
 from agent.store.runs import RunStore
-from scripts.audit_export import Plain, PlainRun, export_lines
-from scripts.client import Client
+from scripts.audit.export import Plain, PlainRun, export_lines
+from scripts.client.api import Client
+from scripts.client.shapes import Chain, read_plainly
 from scripts.seed import seed
 from scripts.servers import ROOT, api_server, clean, vendor_server
-from scripts.shapes import Chain, read_plainly
 from tests.agent.builders import NOW, a_run
 from tests.api.client import Api, an_api
 

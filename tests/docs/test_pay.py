@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cli_pay import EPILOG
-from scripts.pay_values import PayExit
+from scripts.cli.pay import EPILOG
+from scripts.pay.values import PayExit
 from scripts.servers import ROOT, clean, vendor_server
 from tests.x402.samples import KEY
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from scripts.cli import command_line
-from scripts.client import Client
+from scripts.cli.tree import command_line
+from scripts.client.api import Client
 from scripts.seed import seed
 from scripts.servers import api_server, vendor_server
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from bson import ObjectId
 
-from scripts.audit import Audited, judge
-from scripts.audit_money import Spent
-from scripts.shapes import Records, read_exactly
+from scripts.audit.judge import Audited, judge
+from scripts.audit.money import Spent
+from scripts.client.shapes import Records, read_exactly
 from tests.api.client import an_api
 
 __all__ = ["STORIES", "Shown", "judged", "shown"]

@@ -11,8 +11,8 @@ from typing import Final
 from pydantic import JsonValue
 from rich.console import Console, RenderableType
 
-from scripts.registry import Vendors
-from scripts.shapes import Job, Observation, Payment, Run, Runs, Status
+from scripts.client.registry import Vendors
+from scripts.client.shapes import Job, Observation, Payment, Run, Runs, Status
 
 __all__ = [
     "HOSTILE",

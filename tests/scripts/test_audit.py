@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from agent.audit import digest
 from agent.models import GENESIS
-from scripts.audit import MOST_FAULTS, judge
-from scripts.audit_money import Spent
+from scripts.audit.judge import MOST_FAULTS, judge
+from scripts.audit.money import Spent
 from tests.scripts.evidence import STORIES, Shown, judged, shown
 from tests.scripts.samples import status
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import pytest
 from pydantic import JsonValue
 
-from scripts.audit_chain import chain_faults, contradiction
+from scripts.audit.chain import chain_faults, contradiction
+from scripts.client.shapes import Payment
 from scripts.exits import Exit
-from scripts.shapes import Payment
 from tests.scripts.conftest import Purser
 from tests.scripts.samples import payment
 from tests.scripts.standin import Answer, standing_in

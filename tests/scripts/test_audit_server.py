@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from agent.audit import digest
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.exits import Exit
 from scripts.seed import seed
 from scripts.servers import ServerProcess, clean, vendor_server

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
-from scripts.books import books_of
-from scripts.vendor_journal import Settlement, against_vendors
+from scripts.audit.books import books_of
+from scripts.audit.vendor_journal import Settlement, against_vendors
 from tests.scripts.samples import payment, run
 
 

@@ -12,10 +12,10 @@ import pytest
 from pydantic import JsonValue
 
 from agent.errors import ConfigurationError
-from scripts import client as module
-from scripts.client import Client
-from scripts.client_errors import Busy, NotFound, Refused, Unreachable
-from scripts.registry import add_vendor, change_vendor, list_vendors, remove_vendor, reseal_vendors
+from scripts.client import api as module
+from scripts.client.api import Client
+from scripts.client.errors import Busy, NotFound, Refused, Unreachable
+from scripts.client.registry import add_vendor, change_vendor, list_vendors, remove_vendor, reseal_vendors
 from tests.scripts.samples import RUN_ID, observation_json, run_json, status_json, vendor_json
 from tests.scripts.standin import Answer, standing_in
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from agent.errors import StoreUnavailable
 from agent.models import INDEXES
 from agent.store.embedded import EmbeddedDatabase
-from scripts.cli import command_line
+from scripts.cli.tree import command_line
 from scripts.exits import MEANINGS, Exit
 from scripts.servers import ROOT
 from tests.scripts.conftest import Purser

@@ -15,8 +15,8 @@ import httpx
 import pytest
 from rich.console import Console
 
-from scripts import demo
-from scripts.demo import exit_code, run_demo
+from scripts.demo import run as demo
+from scripts.demo.run import exit_code, run_demo
 from scripts.exits import Exit
 from scripts.servers import ROOT, ServerFailed, clean
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.client import Client
+from scripts.client.api import Client
+from scripts.client.registry import list_vendors, remove_vendor
 from scripts.exits import Exit
-from scripts.registry import list_vendors, remove_vendor
 from scripts.servers import ROOT, clean
 
 PACKAGES = ("api", "agent", "vendors", "x402", "gpu_vendor_mock", "scripts")

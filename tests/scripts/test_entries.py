@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import JsonValue
 
-from scripts.entries import entry, trail_line
+from scripts.view.entries import entry, trail_line
 from tests.scripts.samples import HOSTILE, drawn, observation
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpu_vendor_mock.training import Training
-from scripts.epochs import Epoch, read_epoch
+from scripts.view.epochs import Epoch, read_epoch
 
 
 @pytest.mark.parametrize(

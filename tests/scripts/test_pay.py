@@ -15,10 +15,10 @@ import httpx
 import pytest
 
 from agent.errors import ConfigurationError
-from scripts import pay as paying
-from scripts.pay import Look, http_client, pay
-from scripts.pay_journal import EXPIRY_MARGIN, Journal
-from scripts.pay_values import Order, Outcome, PayExit
+from scripts.pay import buy as paying
+from scripts.pay.buy import Look, http_client, pay
+from scripts.pay.journal import EXPIRY_MARGIN, Journal
+from scripts.pay.values import Order, Outcome, PayExit
 from tests.scripts.shop import GOODS, PRICE, Shop, open_shop
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual

@@ -12,8 +12,8 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from scripts.pay import http_client
-from scripts.pay_values import PayExit
+from scripts.pay.buy import http_client
+from scripts.pay.values import PayExit
 from scripts.wallets import held_by
 from tests.scripts.shop import PRICE, open_shop
 from tests.scripts.standin import Answer, standing_in

@@ -19,8 +19,8 @@ import pytest
 from typer.testing import Result
 
 from agent.settings import Settings
-from scripts.pay_values import PayExit
-from scripts.pay_view import body_bytes, write_body
+from scripts.pay.values import PayExit
+from scripts.pay.view import body_bytes, write_body
 from scripts.servers import ROOT, clean
 from tests.scripts.conftest import Purser
 from tests.scripts.shop import open_shop
@@ -388,7 +388,7 @@ def test_a_crash_in_development_mode_shows_no_key(home: Path) -> None:
     crash = (
         "import faulthandler; faulthandler.enable(); import x402.secp256k1 as k, sys;"
         "k.SigningKey.sign = lambda self, digest: 1 / 0;"
-        "from scripts.cli import command_line; command_line()(sys.argv[1:], prog_name='purser')"
+        "from scripts.cli.tree import command_line; command_line()(sys.argv[1:], prog_name='purser')"
     )
     environment = clean({"PURSER_HOME": str(home), "X402_PRIVATE_KEY": KEY, "PYTHONFAULTHANDLER": "1"})
     with standing_in(asks(), asks()) as vendor:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.models import SignedAuthorization
-from scripts.pay_journal import EXPIRY_MARGIN, Journal, JournalBroken, PurchaseBusy, Signed, request_key
+from scripts.pay.journal import EXPIRY_MARGIN, Journal, JournalBroken, PurchaseBusy, Signed, request_key
 from tests.x402.samples import NETWORK, NONCE, NOW, PAYEE, PAYER, USDC
 
 AUTHORIZATION = SignedAuthorization(
@@ -132,7 +132,7 @@ def test_only_the_end_of_a_long_file_is_read(
     journal: Journal, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Thousands of purchases of one request cost no more than one; those before the newest are of no account."""
-    monkeypatch.setattr("scripts.pay_journal._TAIL", 250_000)
+    monkeypatch.setattr("scripts.pay.journal._TAIL", 250_000)
     for _ in range(4):
         signed(journal)
     file.write_bytes(b"nonsense\n" + file.read_bytes())

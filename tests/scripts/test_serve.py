@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.exits import Exit
 from scripts.servers import ROOT, clean
 

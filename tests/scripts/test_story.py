@@ -7,12 +7,12 @@ import io
 from pydantic import JsonValue
 from rich.console import Console
 
-from scripts.entries import Entry
-from scripts.epochs import Epoch
-from scripts.screen import Screen
-from scripts.shapes import Status
-from scripts.story import Story
-from scripts.view import Bar
+from scripts.client.shapes import Status
+from scripts.view.entries import Entry
+from scripts.view.epochs import Epoch
+from scripts.view.runs import Bar
+from scripts.view.screen import Screen
+from scripts.view.story import Story
 from tests.scripts.samples import JOB_ID, job_json, observation_json, status
 
 

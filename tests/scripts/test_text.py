@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.text import console_for, plain, said, usd
+from scripts.view.text import console_for, plain, said, usd
 from tests.scripts.samples import HOSTILE, drawn
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import JsonValue
 from typer.testing import CliRunner, Result
 
-from scripts.cli import command_line
+from scripts.cli.tree import command_line
 from scripts.exits import Exit
 from tests.scripts.conftest import Purser
 from tests.scripts.standin import Answer, standing_in

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from rich.console import RenderableType
 
-from scripts import tables, view
-from scripts.audit import Audited
-from scripts.books import Books, books_of
-from scripts.client_errors import Refused
-from scripts.epochs import Epoch
-from scripts.shapes import Ticked
+from scripts.audit.books import Books, books_of
+from scripts.audit.judge import Audited
+from scripts.client.errors import Refused
+from scripts.client.shapes import Ticked
+from scripts.view import runs as view
+from scripts.view import tables
+from scripts.view.epochs import Epoch
 from tests.scripts.samples import (
     HOSTILE,
     RUN_ID,

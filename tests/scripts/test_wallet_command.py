@@ -18,7 +18,7 @@ from typer.testing import CliRunner, Result
 from agent.errors import ConfigurationError
 from agent.settings import load_settings
 from scripts import wallets
-from scripts.cli import command_line
+from scripts.cli.tree import command_line
 from scripts.exits import Exit
 from scripts.servers import ROOT, clean
 from tests.scripts.standin import Answer, standing_in
@@ -125,7 +125,7 @@ def test_a_bad_key_is_refused_and_not_repeated(wallet: Wallet, home: Path, plant
 def test_a_key_can_be_typed(wallet: Wallet, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a terminal it is asked for, unseen."""
     asked = typed(monkeypatch, KEY)
-    monkeypatch.setattr("scripts.cli_wallet._at_a_terminal", lambda: True)
+    monkeypatch.setattr("scripts.cli.wallet._at_a_terminal", lambda: True)
     assert wallet("import").exit_code == 0
     assert asked == ["Private key: "]
     assert unlock((home / "keystore.json").read_text(), PASSWORD).address == PAYER

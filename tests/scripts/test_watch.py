@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from scripts.client import Reply
-from scripts.client_errors import Busy, ClientError, NotFound, Refused, TooMany, Unreachable
-from scripts.shapes import Status, Ticked
+from scripts.client.api import Reply
+from scripts.client.errors import Busy, ClientError, NotFound, Refused, TooMany, Unreachable
+from scripts.client.shapes import Status, Ticked
 from scripts.watch import LOOK_SECONDS, PATIENCE, follow
 from tests.scripts.samples import RUN_ID, observation_json, run, run_json, status
 

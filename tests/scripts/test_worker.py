@@ -16,7 +16,7 @@ from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.settings import Settings
 from agent.store.due import Due, DueStore
-from scripts.cli import command_line
+from scripts.cli.tree import command_line
 from scripts.exits import Exit
 from scripts.worker import IDLE_SECONDS, Worker, run_worker
 from tests.agent.stage import Stage, a_stage

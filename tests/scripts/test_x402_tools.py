@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from scripts.cli import command_line
+from scripts.cli.tree import command_line
 from scripts.x402_tools import HIDDEN, Decoded, decode, read_requirements, verify
 from tests.scripts.conftest import Purser
 from tests.x402.samples import (

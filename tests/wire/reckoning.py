@@ -10,11 +10,11 @@ import httpx
 from pydantic import JsonValue
 
 from gpu_vendor_mock.settings import LOCAL_SECRET
-from scripts.audit import judge
-from scripts.audit_money import Spent
-from scripts.client import Client
-from scripts.shapes import Records, read_exactly
-from scripts.vendor_journal import Journal, against_vendors
+from scripts.audit.judge import judge
+from scripts.audit.money import Spent
+from scripts.audit.vendor_journal import Journal, against_vendors
+from scripts.client.api import Client
+from scripts.client.shapes import Records, read_exactly
 from tests.wire.fleet import TOKEN
 from tests.wire.traffic import Answered, Traffic
 

@@ -12,7 +12,7 @@ import pytest
 from pymongo import MongoClient
 
 from agent.models import INDEXES
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.seed import seed
 from scripts.servers import api_server, clean, vendor_server
 from tests.wire.given import drop, fresh_name, needs_server, server_uri

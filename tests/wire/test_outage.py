@@ -11,7 +11,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.seed import seed as seed_vendors
 from scripts.servers import vendor_server
 from tests.wire.fleet import CRON_SECRET, TOKEN, Fleet

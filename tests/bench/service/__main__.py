@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.store.mongo import MongoDatabase
-from scripts.client import Client
+from scripts.client.api import Client
 from scripts.seed import seed
 from scripts.servers import api_server, vendor_server
 from tests.bench.service import age, cold, load, many

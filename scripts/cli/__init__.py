@@ -1,0 +1,1 @@
+"""The `purser` command: what is typed, and what it exits with."""

@@ -1,0 +1,1 @@
+"""The whole path on servers of its own, with an offline facilitator or on a chain."""

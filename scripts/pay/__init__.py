@@ -1,0 +1,1 @@
+"""A purchase from the command line, without a server: journal first."""
