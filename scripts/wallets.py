@@ -147,7 +147,7 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
         ChainError: a node did not answer, or not to the point.
     """
     from agent.chains import open_chains, register_assets
-    from scripts.pay.buy import http_client
+    from scripts.http_client import http_client
 
     register_assets(settings)
     found = []

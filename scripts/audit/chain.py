@@ -36,7 +36,7 @@ class ChainWitness:
 
     async def _ask(self, payments: Sequence[Payment]) -> tuple[str, ...]:
         from agent.chains import open_chains, register_assets
-        from scripts.pay.buy import http_client
+        from scripts.http_client import http_client
 
         register_assets(self._settings)
         async with http_client() as http:

@@ -80,7 +80,7 @@ def pay(
 
         from agent.chains import register_assets
         from agent.limits import allowed
-        from scripts.pay.buy import http_client
+        from scripts.http_client import http_client
         from scripts.pay.buy import pay as carry_out
         from scripts.pay.journal import Journal
         from scripts.pay.values import Order

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeAlias
 
 import httpx
@@ -25,7 +24,7 @@ from agent.models import SignedAuthorization
 from scripts.pay.journal import Journal, Purchase, PurchaseBusy, Signed
 from scripts.pay.rules import AGAIN, MAX_VALIDITY, chosen, fault, judged, payable, priced, still_open
 from scripts.pay.values import Order, Outcome, PayExit, Priced, Refusal
-from x402.client import BoundedTransport, PaymentAuth
+from x402.client import PaymentAuth
 from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Error
 from x402.negotiation import build_payment, window
 from x402.networks import Asset, asset
@@ -33,12 +32,8 @@ from x402.purse import UNASKED, Purse
 from x402.signers import Signer, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
-__all__ = ["Look", "OpenWallet", "Show", "http_client", "pay"]
+__all__ = ["Look", "OpenWallet", "Show", "pay"]
 
-MAX_ANSWER: Final = 64 * 1024 * 1024
-"""Longest answer that is read, in bytes."""
-
-CONNECT_SECONDS: Final = 10.0
 ASK_SECONDS: Final = 60.0
 PAID_SECONDS: Final = 180.0
 """How long an answer may take. A vendor may wait two minutes for the chain before it answers a paid request."""
@@ -94,16 +89,6 @@ class _Asked(Exception):
     def __init__(self, challenge: Challenge) -> None:
         super().__init__()
         self.challenge = challenge
-
-
-@asynccontextmanager
-async def http_client() -> AsyncIterator[httpx.AsyncClient]:
-    """A client that follows nothing, keeps no cookies, and reads a bounded answer."""
-    transport = BoundedTransport(httpx.AsyncHTTPTransport(), MAX_ANSWER)
-    cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-    phases = httpx.Timeout(PAID_SECONDS, connect=CONNECT_SECONDS)
-    async with httpx.AsyncClient(transport=transport, timeout=phases, cookies=cookies) as http:
-        yield http
 
 
 async def _unseen(_: httpx.AsyncClient, __: tuple[Asset, ...]) -> Purse:

@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from agent.errors import ConfigurationError
+from scripts.http_client import http_client
 from scripts.pay import buy as paying
-from scripts.pay.buy import Look, http_client, pay
+from scripts.pay.buy import Look, pay
 from scripts.pay.journal import EXPIRY_MARGIN, Journal
 from scripts.pay.values import Order, Outcome, PayExit
 from tests.scripts.shop import GOODS, PRICE, Shop, open_shop

@@ -12,7 +12,7 @@ import pytest
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
-from scripts.pay.buy import http_client
+from scripts.http_client import http_client
 from scripts.pay.values import PayExit
 from scripts.wallets import held_by
 from tests.scripts.shop import PRICE, open_shop
