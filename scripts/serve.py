@@ -11,6 +11,7 @@ import uvicorn
 
 from agent.errors import ConfigurationError
 from agent.settings import Settings
+from agent.store import open_database
 from scripts.complete import check_complete
 from scripts.servers import ServerFailed
 
@@ -24,7 +25,8 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
     """Serve until SIGINT or SIGTERM. `on_up` is told the address once it is listened on.
 
     Raises:
-        ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address.
+        ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address; or
+            there is no database, and nothing to keep runs in memory.
         ServerFailed: the address is none of this machine's, or its port is taken.
     """
     check_complete(settings)
@@ -34,6 +36,8 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
             f"API_TOKEN is not set, and {host} can be reached from other machines: set it (openssl rand -hex 32 "
             "makes one), or serve on 127.0.0.1"
         )
+    if settings.mongodb_uri is None:
+        open_database(settings)  # whether it can be is said now, not with every request
     with _listening(family, address) as listening:
         shown = f"[{address[0]}]" if family is socket.AF_INET6 else str(address[0])
         on_up(f"http://{shown}:{listening.getsockname()[1]}")

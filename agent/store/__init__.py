@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.errors import ConfigurationError
 from agent.settings import Settings
 from agent.store.collections import Database
 
@@ -9,10 +10,18 @@ __all__ = ["open_database"]
 
 
 def open_database(settings: Settings) -> Database:
-    """The database that MONGODB_URI names, or one in memory. No network happens before its first use."""
-    if settings.mongodb_uri is None:
-        from agent.store.embedded import EmbeddedDatabase
+    """The database that MONGODB_URI names, or one in memory. No network happens before its first use.
 
+    Raises:
+        ConfigurationError: it names none, and what keeps documents in memory is not installed.
+    """
+    if settings.mongodb_uri is None:
+        try:
+            from agent.store.embedded import EmbeddedDatabase
+        except ModuleNotFoundError as exc:
+            raise ConfigurationError(
+                f"MONGODB_URI is not set, and {exc.name}, which keeps runs in memory, is not installed"
+            ) from exc
         return EmbeddedDatabase()
     from agent.store.mongo import MongoDatabase
 

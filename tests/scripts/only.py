@@ -37,7 +37,9 @@ class Only(MetaPathFinder):
     ) -> ModuleSpec | None:
         """None: others may look for it."""
         if path is None and fullname in self._hidden:
-            raise ModuleNotFoundError(f"No module named {fullname!r}: it is not among the requirements")
+            raise ModuleNotFoundError(
+                f"No module named {fullname!r}: it is not among the requirements", name=fullname
+            )
         return None
 
 

@@ -130,12 +130,15 @@ def test_the_api_serves_from_the_image_and_its_health_check_tells(image: Path) -
     assert health_check(image, "no address") == 2
 
 
-def test_the_image_serves_nobody_without_a_token(image: Path) -> None:
-    """It is reached from outside its container: it says what to set, and ends."""
+@pytest.mark.parametrize(
+    ("settings", "missing"), [({}, "API_TOKEN"), ({"API_TOKEN": "token-of-the-image"}, "MONGODB_URI")]
+)
+def test_the_image_serves_nobody_without(image: Path, settings: dict[str, str], missing: str) -> None:
+    """A token, for it is reached from outside its container, or a database: it says what to set, and ends."""
     done = subprocess.run(
-        [sys.executable, "-m", "only", ",".join([str(REQUIREMENTS), *EMBEDDED]), *command("api")],
+        [sys.executable, "-m", "only", str(REQUIREMENTS), *command("api")],
         cwd=image,
-        env=clean({}),
+        env=clean(settings),
         capture_output=True,
         text=True,
         timeout=60,
@@ -143,7 +146,7 @@ def test_the_image_serves_nobody_without_a_token(image: Path) -> None:
     )
 
     assert (done.returncode, json.loads(done.stderr)["code"]) == (Exit.SETUP, "setup")
-    assert "API_TOKEN is not set" in done.stderr
+    assert f"{missing} is not set" in done.stderr
 
 
 def test_the_health_check_fails_without_the_database(image: Path) -> None:
