@@ -11,7 +11,7 @@ RUN python -m venv /opt/purser \
  && /opt/purser/bin/python -m pip uninstall --quiet --yes pip
 
 FROM python:3.12.12-slim-bookworm
-RUN useradd --system --uid 10001 --home-dir /nonexistent --shell /usr/sbin/nologin purser
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin purser
 WORKDIR /srv/purser
 COPY --from=build /opt/purser /opt/purser
 COPY x402 x402

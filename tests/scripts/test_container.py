@@ -204,7 +204,27 @@ def test_who_pays_the_mock_vendors_shares_their_loopback_address() -> None:
     """API and ticker call them; plain http goes nowhere else."""
     services = COMPOSE["services"]
 
-    assert services["vendors"]["network_mode"] == services["ticker"]["network_mode"] == "service:api"
+    assert {services[name]["network_mode"] for name in ("api", "ticker", "vendors")} == {"service:net"}
+
+
+def test_the_shared_network_is_of_a_service_that_does_nothing_else() -> None:
+    """One that crashes would come back with a network of its own, and leave the others in the old one, cut off."""
+    services = COMPOSE["services"]
+
+    assert services["net"]["command"] == ["sleep", "infinity"]
+    assert services["net"]["environment"] == {}
+    assert [name for name, service in services.items() if "ports" in service] == ["net"]
+
+
+def test_the_image_is_built_once() -> None:
+    """By the service that is there before all others; and none is fetched that somebody else has named so."""
+    services = COMPOSE["services"]
+
+    assert [name for name, service in services.items() if "build" in service] == ["init"]
+    assert "init" in services["api"]["depends_on"]
+    for name, service in services.items():
+        if name != "mongo":
+            assert (service["image"], service["pull_policy"]) == ("purser", "never")
 
 
 def test_settings_of_the_services_are_settings() -> None:
