@@ -69,6 +69,12 @@ an index that somebody may have forgotten to make."""
 Json = JsonValue
 """What observation data may hold: plain JSON, so that its hash can be recomputed anywhere."""
 
+Micro = Annotated[int, Field(ge=0)]
+"""An amount in micro-dollars. Stored ones that are below zero are nobody's: the document cannot be read."""
+
+UnixSeconds = Annotated[int, Field(ge=0, le=253_370_764_800)]
+"""A time that a datetime can hold, with room to add to it: up to the year 9999."""
+
 DecimalText = Annotated[Decimal, PlainSerializer(str)]
 """A decimal kept as text: BSON would make it a float."""
 
@@ -95,7 +101,7 @@ class Constraints(Document):
     gpu_type: str | None = None
     job_type: str | None = None
     max_hours: float | None = None
-    max_price_per_hour: int | None = None
+    max_price_per_hour: Micro | None = None
     vendor_ids: tuple[str, ...] | None = None
     deadline: datetime | None = None
     price_tolerance: DecimalText = Decimal(0)
@@ -133,12 +139,12 @@ class SignedAuthorization(Document):
     header_value: str = Field(repr=False)
     payer: str
     pay_to: str
-    amount: int
+    amount: Micro
     network: str
     asset: str
     currency: str
     nonce: str
-    valid_before: int
+    valid_before: UnixSeconds
     signed_at: datetime
 
 
@@ -150,7 +156,7 @@ class Reservation(Document):
     was none, and `transaction` is the settlement that a vendor showed before its answer broke.
     """
 
-    amount: int
+    amount: Micro
     vendor_id: str
     template_id: str
     created_at: datetime
@@ -182,8 +188,8 @@ class Job(Document):
     vendor_id: str
     vendor_job_id: str | None = None
     status: JobStatus = "pending"
-    expected_cost: int
-    actual_cost: int | None = None
+    expected_cost: Micro
+    actual_cost: Micro | None = None
     job_params: JobParams
     progress: float = 0.0
     progress_at: datetime
@@ -205,7 +211,7 @@ class Payment(Document):
     run_id: ObjectId
     job_id: ObjectId
     vendor_id: str
-    amount: int
+    amount: Micro
     currency: str
     status: PaymentStatus = "pending"
     x402_tx_id: str | None = None
@@ -247,8 +253,8 @@ class Closing(Document):
 
     job_id: ObjectId
     scopes: tuple[str, ...]
-    amount: int
-    spent: int
+    amount: Micro
+    spent: Micro
 
 
 class Stumble(Document):
@@ -304,10 +310,10 @@ class Run(Document):
     goal: str
     status: RunStatus = "running"
     phase: RunPhase = "idle"
-    budget_total: int
-    budget_remaining: int
-    budget_reserved: int = 0
-    budget_spent: int = 0
+    budget_total: Micro
+    budget_remaining: Micro
+    budget_reserved: Micro = 0
+    budget_spent: Micro = 0
     reservations: dict[str, Reservation] = {}
     jobs: dict[str, Job] = {}
     jobs_started: int = 0

@@ -64,7 +64,7 @@ async def list_runs(
     )
     return RunsAnswer(
         runs=[RunOut.of(run) for run in page.runs],
-        unreadable=[str(run_id) for run_id in page.unreadable],
+        unreadable=page.unreadable,
         next_cursor=None if page.end is None else cursor_of(*page.end),
     )
 

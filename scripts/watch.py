@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final, Protocol
 
 from scripts.client.api import PAGE, Reply
-from scripts.client.errors import Busy, Refused, TooMany, Unreachable
+from scripts.client.errors import Busy, ClientError, Refused, TooMany, Unreachable
 from scripts.client.shapes import Status, Ticked
 
 __all__ = ["Server", "follow"]
@@ -66,12 +66,17 @@ def follow(
         except TooMany as exc:
             pause = exc.retry_after
         except (Unreachable, Refused) as exc:
-            if told == 0 or misses >= patience or (isinstance(exc, Refused) and exc.status < _FAULT):
+            if told == 0 or misses >= patience or _for_good(exc):
                 raise
             pause = 2.0**misses
             misses += 1
         if pause > 0:
             sleep(pause)
+
+
+def _for_good(exc: ClientError) -> bool:
+    """Whether to ask again is in vain."""
+    return isinstance(exc, Refused) and (exc.status < _FAULT or exc.code == "run_unreadable")
 
 
 def _pause(server: Server, status: Status) -> float:

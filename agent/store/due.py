@@ -7,17 +7,21 @@ page holds what nobody is at. It is read from the index alone: no run document i
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 from bson import ObjectId
+from pydantic import ValidationError
 
 from agent.models import Stumble
 from agent.store.collections import Bson, Collection, Database
 
 __all__ = ["PARKED_AFTER", "Due", "DueStore", "ParkedRun", "pause"]
+
+_log = logging.getLogger(__name__)
 
 PARKED_AFTER: Final = 10
 """Ticks in a row that could not be made, after which a run counts as parked. It is tried again all the same."""
@@ -117,15 +121,7 @@ class DueStore:
         """Parked runs, those that failed most often first; only this user's where one is named."""
         where = _PARKED | ({} if user_id is None else {"userId": user_id})
         found = await self._runs.find(where, [("stumble.times", -1)], limit, ("userId", "status", "stumble"))
-        return [
-            ParkedRun(
-                each["_id"],
-                str(each.get("userId")),
-                str(each.get("status")),
-                Stumble.model_validate(each["stumble"]),
-            )
-            for each in found
-        ]
+        return [parked for parked in map(_parked, found) if parked is not None]
 
     async def count_parked(self, limit: int) -> int:
         """How many are parked, counted to `limit`."""
@@ -137,6 +133,16 @@ class DueStore:
 
 
 _PARKED: Final[Bson] = {"stumble.times": {"$gte": PARKED_AFTER}}
+
+
+def _parked(found: Bson) -> ParkedRun | None:
+    """None: not even why it is parked can be read."""
+    try:
+        stumble = Stumble.model_validate(found["stumble"])
+    except ValidationError:
+        _log.warning("parked run %s is not listed: what is stored of its failures cannot be read", found["_id"])
+        return None
+    return ParkedRun(found["_id"], str(found.get("userId")), str(found.get("status")), stumble)
 
 
 def _due(now: datetime) -> Bson:

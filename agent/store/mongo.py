@@ -24,6 +24,7 @@ __all__ = ["MongoDatabase"]
 
 _OPTIONS: Final[dict[str, Any]] = {
     "tz_aware": True,
+    "datetime_conversion": "DATETIME_AUTO",  # one beyond Python's is refused with its document
     "maxPoolSize": 32,  # per process, and there may be many; opened as needed: a round ticks hundreds at a time
     "maxIdleTimeMS": 60_000,
     "connectTimeoutMS": 4_000,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from bson import ObjectId
@@ -38,12 +38,30 @@ _RECORDS_LIMIT: Final = 200
 """Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
 
 
+STRAYS_LIMIT: Final = 1_000
+"""Runs without a place in the order that are named."""
+
+NO_ID: Final = "(an id of another kind)"
+"""What stands for an id that is none of ours."""
+
+_FAULTS_LOGGED: Final = 10
+
+# A condition with a value meets values of its own kind only: these are all dates, and all ids.
+_DATE: Final[Bson] = {"$gte": datetime(1, 1, 1, tzinfo=UTC)}
+_ID: Final[Bson] = {"$gte": ObjectId("0" * 24)}
+_IN_ORDER: Final[Bson] = {"createdAt": _DATE, "_id": _ID}
+_STRAY: Final[Bson] = {"$or": [{"createdAt": {"$not": _DATE}}, {"_id": {"$not": _ID}}]}
+
+
 @dataclass(frozen=True, slots=True)
 class RunPage:
-    """Runs, newest first, and those among them that cannot be read. `end`: where the next page begins, if any."""
+    """Runs, newest first, and the ids of those among them that cannot be read.
+
+    `end`: where the next page begins, if any. Those that have no place in the order are on the last page.
+    """
 
     runs: list[Run]
-    unreadable: list[ObjectId]
+    unreadable: list[str]
     end: tuple[datetime, ObjectId] | None
 
 
@@ -201,16 +219,21 @@ class RunStore:
         older_than: tuple[datetime, ObjectId] | None = None,
     ) -> RunPage:
         """Runs, newest first. One whose document cannot be read does not hide the others."""
-        where: Bson = {}
-        if user_id is not None:
-            where["userId"] = user_id
-        if status is not None:
-            where["status"] = status
+        whose: Bson = {} if user_id is None else {"userId": user_id}
+        whose |= {} if status is None else {"status": status}
+        older: Bson = {}
         if older_than is not None:
             moment, run_id = older_than
-            where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
-        found = await self._of("runs").find(where, [("createdAt", -1), ("_id", -1)], limit + 1, _LISTED)
-        return _page(found[:limit], more=len(found) > limit)
+            older["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
+        runs = self._of("runs")
+        found = await runs.find(
+            {**whose, **_IN_ORDER, **older}, [("createdAt", -1), ("_id", -1)], limit + 1, _LISTED
+        )
+        if len(found) > limit:
+            last = found[limit - 1]
+            return _page(found[:limit], (), (last["createdAt"], last["_id"]))
+        strays = await runs.find({**whose, **_STRAY}, [("_id", 1)], STRAYS_LIMIT, ("_id",))
+        return _page(found, strays, None)
 
     async def count(self, status: str) -> int:
         """How many runs have that status."""
@@ -242,25 +265,29 @@ def _read(kind: type[Record], found: Bson, run_id: ObjectId) -> Record:
     """What is stored of a run, as it is used here.
 
     Raises:
-        RunUnreadable: it is not what this version writes.
+        RunUnreadable: it is not what this version writes. The log has the fields, and nothing of what they hold.
     """
     try:
         return kind.model_validate(found)
     except ValidationError as exc:
-        raise RunUnreadable(run_id) from exc
+        faults = [(".".join(map(str, each["loc"])), each["type"]) for each in exc.errors(include_input=False)]
+        _log.warning("a %s of run %s cannot be read: %s", kind.__name__, run_id, faults[:_FAULTS_LOGGED])
+        raise RunUnreadable(run_id) from None
 
 
-def _page(found: Sequence[Bson], *, more: bool) -> RunPage:
-    runs, unreadable = [], []
+def _page(found: Sequence[Bson], strays: Sequence[Bson], end: tuple[datetime, ObjectId] | None) -> RunPage:
+    runs, unreadable = [], [_shown(each["_id"]) for each in strays]
     for each in found:
         try:
             runs.append(_read(Run, each, each["_id"]))
-        except RunUnreadable as exc:
-            _log.warning("%s", exc)
-            unreadable.append(each["_id"])
-    # Dates come before all else in this order: where one is none, the rest cannot be paged through.
-    more = more and isinstance(found[-1]["createdAt"], datetime)
-    return RunPage(runs, unreadable, (found[-1]["createdAt"], found[-1]["_id"]) if more else None)
+        except RunUnreadable:
+            unreadable.append(_shown(each["_id"]))
+    return RunPage(runs, unreadable, end)
+
+
+def _shown(run_id: object) -> str:
+    """The id; what is stored instead of one is nobody's to see."""
+    return str(run_id) if isinstance(run_id, ObjectId) else NO_ID
 
 
 def _observation_document(entry: Observation) -> Bson:

@@ -80,7 +80,7 @@ def judge(
 def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: Witness | None = None) -> Audited:
     """Fetch a run and judge it; `witness` is asked about its payments.
 
-    A run that the server fails to show, though the server itself is well, is a finding and no error.
+    A run that cannot be read, or that the server fails over, is a finding and no error.
 
     Raises:
         ClientError: the server cannot be reached, or refuses.
@@ -90,17 +90,23 @@ def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: 
         trail = client.trail(run_id, records.run.audit.seq)
         return judge(records, trail, spent or Spent(), witness(records.payments) if witness else ())
     except Refused as exc:
-        if exc.code != "run_unreadable":
+        if exc.code not in ("run_unreadable", "internal_error"):
             raise
-        return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))
+        return _unseen(run_id)
 
 
 def audit_all(client: Client, witness: Witness | None = None) -> Iterator[Audited]:
-    """Every run that the server lists, newest first, with what their payments share.
+    """Every run that the server lists, page by page, with what their payments share.
+
+    Those that the server cannot read are findings.
 
     Raises:
         ClientError: the server cannot be reached, or refuses.
     """
     spent = Spent()
-    for run_id in client.every_run():
-        yield audit_run(client, run_id, spent, witness)
+    for run_id, readable in client.every_run():
+        yield audit_run(client, run_id, spent, witness) if readable else _unseen(run_id)
+
+
+def _unseen(run_id: str) -> Audited:
+    return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))

@@ -261,5 +261,5 @@ class Runs(Shape):
     """A page of runs; `unreadable` are the ids of those that the server cannot read."""
 
     runs: tuple[Run, ...]
-    unreadable: tuple[str, ...]
+    unreadable: tuple[str, ...] = ()  # servers of before have no such field
     next_cursor: str | None

@@ -61,8 +61,9 @@ def test_the_whole_rest_can_be_reserved_and_not_one_micro_dollar_more() -> None:
 @pytest.mark.parametrize("amount", [0, -1])
 def test_nothing_and_less_cannot_be_reserved(amount: int) -> None:
     """A negative reservation would make money."""
+    run = a_run()
     with pytest.raises(LedgerRefused):
-        reserved(a_run(), amount)
+        ledger.reserve(run, a_job(run), a_reservation().model_copy(update={"amount": amount}))
 
 
 def test_a_job_has_one_reservation() -> None:

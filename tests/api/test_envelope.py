@@ -136,11 +136,12 @@ async def test_a_preflight_gets_nothing(path: str) -> None:
     assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-async def test_browsers_are_held_to_https_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("platform", ["VERCEL", "VERCEL_IPC_PATH", "AWS_LAMBDA_FUNCTION_NAME"])
+async def test_browsers_are_held_to_https_where_it_is_used(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     """On a platform, and wherever the request came over https; not on a laptop."""
     api = await an_api()
     over_https = await api.http.get("https://purser/api/runs")
-    monkeypatch.setenv("VERCEL", "1")
+    monkeypatch.setenv(platform, "1")
     transport = httpx.ASGITransport(app=create_app(Context()))
     async with httpx.AsyncClient(transport=transport, base_url="http://purser") as http:
         deployed = await http.get("/api/nowhere")

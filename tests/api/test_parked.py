@@ -44,14 +44,17 @@ async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
     assert (await api.http.get("/api/parked-runs?userId=u2")).json() == {"runs": []}
 
 
-@pytest.mark.parametrize("spoiled", ["runs", "observations"])
-async def test_a_run_that_cannot_be_read_says_so_and_no_more(spoiled: str) -> None:
+SPOILED = {"runs": "budgetTotal", "jobs": "progress", "payments": "amount", "observations": "data"}
+"""Collections, and a field of each that is no text."""
+
+
+@pytest.mark.parametrize(("spoiled", "field"), SPOILED.items())
+async def test_a_run_that_cannot_be_read_says_so_and_no_more(spoiled: str, field: str) -> None:
     """With a code of its own, for every request that needs it; what is stored is not shown."""
     api = await an_api()
-    run = (await api.stage.tick(await api.stage.start())).run
+    run = await api.stage.finish(await api.stage.start())
     where: Bson = {"_id": run.id} if spoiled == "runs" else {"runId": run.id}
-    change: Bson = {"$set": {"budgetTotal": "a secret amount"} if spoiled == "runs" else {"data": "a secret text"}}
-    assert await api.stage.database.collection(spoiled).update(where, change)
+    assert await api.stage.database.collection(spoiled).update(where, {"$set": {field: "a secret text"}})
 
     answers = [await api.http.get("/api/agent-status", params={"runId": str(run.id)})]
     if spoiled == "runs":

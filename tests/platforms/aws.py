@@ -11,6 +11,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from queue import Queue
@@ -96,32 +97,32 @@ class LambdaFunction:
     def __enter__(self) -> Self:
         ship(OURS, self._directory)
         api = type("Api", (_RuntimeApi,), {"events": self._events, "done": self._done})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), api)
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever)
-        self._thread.start()
-        address = f"127.0.0.1:{self._server.server_address[1]}"
-        self._log = (self._directory / "log").open("w+")
-        self._process = subprocess.Popen(
-            [PYTHON, "-m", "awslambdaric", HANDLER],
-            cwd=self._directory,
-            env={**environment(self._variables), "AWS_LAMBDA_RUNTIME_API": address},
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        with ExitStack() as undo:
+            server = undo.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), api))
+            server.daemon_threads = True
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            undo.callback(thread.join)
+            undo.callback(server.shutdown)
+            log = undo.enter_context((self._directory / "log").open("w"))
+            process = subprocess.Popen(
+                [PYTHON, "-m", "awslambdaric", HANDLER],
+                cwd=self._directory,
+                env={**environment(self._variables), "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{server.server_port}"},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            undo.callback(self._events.put, None)
+            undo.callback(end, process)
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        end(self._process)
-        self._events.put(None)
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-        self._log.close()
+        self._undo.close()
 
     def invoke(self, event: JsonValue) -> Invocation:
         """What became of this event."""

@@ -74,6 +74,7 @@ def test_a_function_that_nobody_configured_serves_nobody(tmp_path: Path) -> None
 
     for answer in (forwarded, bare, health):
         assert (answer.status_code, answer.json()["code"]) == (503, "not_configured")
+        assert "strict-transport-security" in answer.headers
         for name in ("MONGODB_URI", "X402_PRIVATE_KEY", "GPU_VENDOR_SECRET", "API_TOKEN", "CRON_SECRET"):
             assert name in answer.json()["detail"]
 

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -48,41 +49,42 @@ class VercelFunction:
 
     def __enter__(self) -> Self:
         ship(PACKAGES, self._directory)
-        self._sockets = tempfile.TemporaryDirectory()  # a socket's path must be short
-        path = f"{self._sockets.name}/ipc"
-        with socket.socket(socket.AF_UNIX) as listening:
+        with ExitStack() as undo:
+            path = f"{undo.enter_context(tempfile.TemporaryDirectory())}/ipc"  # a socket's path must be short
+            listening = undo.enter_context(socket.socket(socket.AF_UNIX))
             listening.bind(path)
             listening.listen()
             listening.settimeout(START_SECONDS)
-            self._process = subprocess.Popen(
+            log = undo.enter_context((self._directory / "log").open("w"))
+            process = subprocess.Popen(
                 [PYTHON, "-c", "import vercel_runtime.vc_init"],
                 cwd=self._directory,
                 env={**self._environment(), "VERCEL_IPC_PATH": path},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=log,
                 stderr=subprocess.STDOUT,
                 text=True,
             )
+            undo.callback(end, process)
             try:
-                self._ipc, _ = listening.accept()
+                self._ipc = undo.enter_context(listening.accept()[0])
                 self._ipc.settimeout(START_SECONDS)
                 started = next(each for each in self.messages() if each["type"] == "server-started")
-            except BaseException:
-                end(self._process)
+            except (TimeoutError, AssertionError) as exc:
+                exc.add_note((self._directory / "log").read_text())
                 raise
-        address = f"http://127.0.0.1:{started['payload']['httpPort']}"
-        self.http = httpx.Client(base_url=address, headers=_forwarded(), trust_env=False, timeout=60)
+            address = f"http://127.0.0.1:{started['payload']['httpPort']}"
+            headers = _forwarded()
+            self.http = undo.enter_context(
+                httpx.Client(base_url=address, headers=headers, trust_env=False, timeout=60)
+            )
+            self._undo = undo.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.http.close()
-        end(self._process)
-        self._ipc.close()
-        self._sockets.cleanup()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        self._undo.close()
 
     def messages(self) -> Iterator[dict[str, Any]]:
         """What the runtime tells the platform, as it comes."""

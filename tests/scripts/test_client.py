@@ -163,7 +163,7 @@ def test_every_run_is_listed_page_by_page() -> None:
         {"runs": [run_json()], "unreadable": ["b" * 24], "nextCursor": cursor} for cursor in ("1-a", "1-b", "1-b")
     ]
     with standing_in(*(Answer(200, page) for page in pages)) as server, Client(server.url) as client:
-        assert [*client.every_run()] == [RUN_ID, "b" * 24] * 3
+        assert [*client.every_run()] == [(RUN_ID, True), ("b" * 24, False)] * 3
     with (
         standing_in(Answer(200, {"runs": [], "unreadable": [], "nextCursor": None})) as server,
         Client(server.url) as client,

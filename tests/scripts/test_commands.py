@@ -333,6 +333,7 @@ def test_help_and_documentation_name_every_exit_code(command: Purser) -> None:
     shown = command("--help").stdout
 
     assert set(MEANINGS) == set(Exit)
+    assert "6  the outcome is unknown: the same command sends" in command("pay", "--help").stdout
     for code, meaning in MEANINGS.items():
         assert f"{code.value:>3}  {meaning}\n" in shown
         assert f"| {code.value} | {meaning} |\n" in document

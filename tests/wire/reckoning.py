@@ -38,7 +38,7 @@ def reckon(traffic: Traffic, api: str, vendors: str) -> Reckoning:
     for key, made in traffic.started.items():
         assert len(made) == 1, f"{key} was started more than once: {made}"
     with Client(api, TOKEN) as client:
-        run_ids = sorted(client.every_run())
+        run_ids = sorted(run_id for run_id, _ in client.every_run())
         assert run_ids == sorted(run_id for made in traffic.started.values() for run_id in made)
         records, observations, spent = [], 0, Spent()
         for run_id in run_ids:

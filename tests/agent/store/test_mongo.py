@@ -20,7 +20,7 @@ from agent.settings import load_settings
 from agent.store import mongo, open_database
 from agent.store.mongo import MongoDatabase
 
-SHARED_OPERATORS = {"$set", "$unset", "$inc", "$or", "$in", "$nin", "$lt", "$lte", "$gt", "$gte"}
+SHARED_OPERATORS = {"$set", "$unset", "$inc", "$or", "$not", "$in", "$nin", "$lt", "$lte", "$gt", "$gte"}
 """What MongoDB, servers compatible with it and mongomock all do alike."""
 
 

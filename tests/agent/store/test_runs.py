@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from bson import ObjectId
+from bson import DatetimeMS, ObjectId
 
 from agent import ledger
 from agent.audit import observe, public_observation, verify
-from agent.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound
+from agent.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound, RunUnreadable
 from agent.models import Lease, Outbox, Run
-from agent.store.collections import Database
-from agent.store.runs import RunPage, RunStore
+from agent.store.collections import Bson, Database
+from agent.store.runs import NO_ID, RunPage, RunStore
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 
 LATER = NOW + timedelta(minutes=1)
@@ -248,21 +248,62 @@ async def test_a_run_that_cannot_be_read_does_not_hide_the_others(database: Data
     pages.append(await store.page(2, older_than=pages[1].end))
 
     assert [[run.id for run in page.runs] for page in pages] == [[made[4].id], [made[2].id, made[1].id], []]
-    assert [page.unreadable for page in pages] == [[made[5].id, made[3].id], [], [made[0].id]]
+    assert [page.unreadable for page in pages] == [[str(made[5].id), str(made[3].id)], [], [str(made[0].id)]]
     assert pages[2].end is None
 
 
-async def test_a_run_whose_date_is_none_ends_the_list_and_breaks_nothing(
-    database: Database, store: RunStore
+@pytest.mark.parametrize("stored", [None, "gone", "2026-01-01T00:00:00Z", 7, ObjectId()])
+async def test_a_run_without_a_date_is_named_at_the_end(
+    database: Database, store: RunStore, stored: object
 ) -> None:
-    """It comes last, and there is no way to go on from it."""
-    made = [await store.create(a_run(created_at=NOW + timedelta(seconds=number))) for number in range(3)]
-    for spoiled in made[:2]:
-        await database.collection("runs").update({"_id": spoiled.id}, {"$set": {"createdAt": "then"}})
+    """It has no place in the order; however the pages fall, it is there, and hides nobody."""
+    made = [await store.create(a_run(created_at=NOW + timedelta(seconds=number))) for number in range(6)]
+    change: Bson = {"$unset": {"createdAt": 1}} if stored == "gone" else {"$set": {"createdAt": stored}}
+    for stray in made[:2]:
+        assert await database.collection("runs").update({"_id": stray.id}, change)
 
-    page = await store.page(2)
+    for limit in range(1, 6):
+        pages = [await store.page(limit)]
+        while pages[-1].end is not None:
+            pages.append(await store.page(limit, older_than=pages[-1].end))
+        listed = [run.id for page in pages for run in page.runs]
+        assert listed == [run.id for run in reversed(made[2:])], limit
+        assert [set(page.unreadable) for page in pages if page.unreadable] == [{str(run.id) for run in made[:2]}]
+    assert (await store.page(9, user_id="nobody")).unreadable == []
 
-    assert ([run.id for run in page.runs], len(page.unreadable), page.end) == ([made[2].id], 1, None)
+
+async def test_an_id_of_another_kind_is_not_shown_and_breaks_nothing(database: Database, store: RunStore) -> None:
+    """It may be anything, a secret as well."""
+    run = await store.create(a_run(created_at=NOW))
+    strange = run.to_document() | {"_id": "a secret"}
+    await database.collection("runs").insert(strange)
+
+    page = await store.page(1)
+
+    assert ([run.id for run in page.runs], page.unreadable, page.end) == ([run.id], [NO_ID], None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budgetSpent": -1},
+        {"reservations": {"j": {"amount": -1, "vendorId": "v", "templateId": "t", "createdAt": NOW}}},
+        {"createdAt": DatetimeMS(316_600_000_000_000)},
+    ],
+)
+async def test_what_nobody_writes_cannot_be_read(
+    database: Database, store: RunStore, change: Bson, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Amounts below zero, dates beyond all calendars: one error, and the log has the field."""
+    run = await store.create(a_run(created_at=NOW))
+    assert await database.collection("runs").update({"_id": run.id}, {"$set": {"goal": "a secret", **change}})
+
+    with pytest.raises(RunUnreadable) as caught:
+        await store.get(run.id)
+
+    assert caught.value.__cause__ is None
+    assert next(iter(change)) in caplog.text
+    assert "a secret" not in caplog.text
 
 
 async def test_making_the_indexes_can_be_repeated(store: RunStore) -> None:
