@@ -103,7 +103,7 @@ ADVICE: Final[dict[str, str]] = {
     "invalid_request": "mend the fields that `errors` names; nothing was done",
     "rate_limited": "wait for the seconds of `Retry-After`: the next minute",
     "headers_too_large": "send at most 32 KB of headers",
-    "run_unreadable": "for who runs the server: run the version that wrote it, or a newer one; the log has the fields at fault",
+    "run_unreadable": "for who runs the server: run the version that wrote it; the log has the fields at fault",
     "internal_error": "try again later; give `requestId` to who runs the server, whose log has the rest",
     "not_configured": "for who runs the server: set what `detail` names",
     "store_unavailable": "wait for `Retry-After` seconds; a start with an Idempotency-Key may be sent again",
