@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import pytest
 
+from agent.errors import LeaseLost, RunUnreadable
 from agent.models import Run
 from agent.models import SignedAuthorization as Signed
 from tests.agent.killing import Reaper
@@ -90,7 +91,7 @@ async def _in_lives(name: str, *, late: bool) -> str | None:
             async for lived in lives:
                 if not lived.as_it_must(scenario.end):
                     return f"{name}, {[each.where for each in lived.wounds]}: {lived.end}"
-    except (Wrong, Never) as found:
+    except (Wrong, Never, LeaseLost, RunUnreadable) as found:  # of the latter two no life knows any by itself
         return f"{name}: {type(found).__name__}: {found}"
     return None
 
