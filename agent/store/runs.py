@@ -37,7 +37,6 @@ _LISTED: Final = [to_camel(name) for name in Run.model_fields if name not in ("i
 _RECORDS_LIMIT: Final = 200
 """Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
 
-
 STRAYS_LIMIT: Final = 1_000
 """Runs without a place in the order that are named."""
 
@@ -46,8 +45,8 @@ NO_ID: Final = "(an id of another kind)"
 
 _FAULTS_LOGGED: Final = 10
 
-# A condition with a value meets values of its own kind only: these are all dates, and all ids.
-_DATE: Final[Bson] = {"$gte": datetime(1, 1, 1, tzinfo=UTC)}
+# A condition with a value meets values of its own kind only: all dates that a cursor can hold, and all ids.
+_DATE: Final[Bson] = {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(5000, 1, 1, tzinfo=UTC)}
 _ID: Final[Bson] = {"$gte": ObjectId("0" * 24)}
 _IN_ORDER: Final[Bson] = {"createdAt": _DATE, "_id": _ID}
 _STRAY: Final[Bson] = {"$or": [{"createdAt": {"$not": _DATE}}, {"_id": {"$not": _ID}}]}

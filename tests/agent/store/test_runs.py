@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from bson import DatetimeMS, ObjectId
@@ -14,6 +14,12 @@ from agent.models import Lease, Outbox, Run
 from agent.store.collections import Bson, Database
 from agent.store.runs import NO_ID, RunPage, RunStore
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
+
+STRAY_DATES = (
+    *(None, "gone", "2026-01-01T00:00:00Z", 7, ObjectId()),
+    *(datetime(1969, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)),
+)
+"""What may be stored where a date should be, or nothing at all."""
 
 LATER = NOW + timedelta(minutes=1)
 
@@ -252,7 +258,7 @@ async def test_a_run_that_cannot_be_read_does_not_hide_the_others(database: Data
     assert pages[2].end is None
 
 
-@pytest.mark.parametrize("stored", [None, "gone", "2026-01-01T00:00:00Z", 7, ObjectId()])
+@pytest.mark.parametrize("stored", STRAY_DATES)
 async def test_a_run_without_a_date_is_named_at_the_end(
     database: Database, store: RunStore, stored: object
 ) -> None:
