@@ -38,6 +38,7 @@ install: $(STAMP)
 $(STAMP): requirements-dev.txt
 	@echo "installing the pinned requirements into .venv (once) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Purser needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	@test ! -L .venv || { echo ".venv is a link: what it leads to is not emptied for this checkout; remove the link" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $(STAMP)

@@ -18,6 +18,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -41,7 +42,9 @@ MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' publi
 """Bearer token that the mock vendors take when they are told no other."""
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
-_NONCE_SECRET: Final = 32
+_LEAST: Final = {"nonce_secret": 32, "api_token": 16, "cron_secret": 16}
+"""Characters that secrets of one's own making have at the least: nothing limits how often one may guess."""
+
 _PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
@@ -159,13 +162,12 @@ class Settings(BaseModel):
             raise ValueError("must be 0x and 40 hex digits")
         return value
 
-    @field_validator("nonce_secret")
+    @field_validator(*_LEAST)
     @classmethod
-    def _is_long(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < _NONCE_SECRET:
-            raise ValueError(
-                f"must have at least {_NONCE_SECRET} characters, such as `openssl rand -hex 32` makes"
-            )
+    def _is_long(cls, value: SecretStr | None, field: ValidationInfo) -> SecretStr | None:
+        least = _LEAST[str(field.field_name)]
+        if value is not None and len(value.get_secret_value()) < least:
+            raise ValueError(f"must have at least {least} characters, such as `openssl rand -hex 32` makes")
         return value
 
     @model_validator(mode="after")

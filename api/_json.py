@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
@@ -16,19 +17,29 @@ __all__ = ["MAX_BODY", "ExactRoute"]
 MAX_BODY: Final = 64 * 1024
 """Bytes that a request body may have."""
 
+BODY_SECONDS: Final = 20.0
+"""How long it may take to come: whoever has not shown a key yet holds a connection for no longer."""
+
 _WITH_BODY: Final = frozenset({"POST", "PATCH", "PUT"})
 
 
 class _ExactRequest(Request):
     async def body(self) -> bytes:
         if not hasattr(self, "_body"):
-            read = bytearray()
-            async for chunk in self.stream():
-                read += chunk
-                if len(read) > MAX_BODY:
-                    raise ProblemError("body_too_large", f"send at most {MAX_BODY} bytes")
-            self._body = bytes(read)
+            try:
+                async with asyncio.timeout(BODY_SECONDS):
+                    self._body = await self._bounded()
+            except TimeoutError:
+                raise ProblemError("body_too_slow", f"send the body within {BODY_SECONDS:g} s") from None
         return self._body
+
+    async def _bounded(self) -> bytes:
+        read = bytearray()
+        async for chunk in self.stream():
+            read += chunk
+            if len(read) > MAX_BODY:
+                raise ProblemError("body_too_large", f"send at most {MAX_BODY} bytes")
+        return bytes(read)
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):

@@ -54,6 +54,7 @@ class StartBody(RequestBody):
         "idempotency_conflict",
         "run_unreadable",
         "body_too_large",
+        "body_too_slow",
         "unsupported_media_type",
         "invalid_request",
         "not_configured",

@@ -53,6 +53,7 @@ TICK_PROBLEMS = responses(
     "run_unreadable",
     "run_busy",
     "body_too_large",
+    "body_too_slow",
     "unsupported_media_type",
     "invalid_request",
     "not_configured",

@@ -85,7 +85,9 @@ _COMMON = ("unauthorized", "forbidden", "rate_limited", "not_configured", "store
     "",
     status_code=201,
     summary="Make an API key",
-    responses=responses(*_COMMON, "invalid_json", "body_too_large", "unsupported_media_type", "invalid_request"),
+    responses=responses(
+        *_COMMON, "invalid_json", "body_too_large", "body_too_slow", "unsupported_media_type", "invalid_request"
+    ),
 )
 async def create_key(body: KeyBody, context: ContextOf) -> NewKeyOut:
     """Make a key. The answer holds its token, which is stored nowhere and shown this once."""

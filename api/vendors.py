@@ -112,7 +112,7 @@ class ResealAnswer(Answer):
 
 
 _COMMON = ("unauthorized", "forbidden", "rate_limited", "not_configured", "store_unavailable")
-_BODY = (*_COMMON, "invalid_json", "body_too_large", "unsupported_media_type", "invalid_request")
+_BODY = (*_COMMON, "invalid_json", "body_too_large", "body_too_slow", "unsupported_media_type", "invalid_request")
 
 
 @router.get("", summary="List vendors", responses=responses(*_COMMON))

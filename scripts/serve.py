@@ -17,6 +17,10 @@ from scripts.servers import ServerFailed
 
 __all__ = ["run_server"]
 
+GRACE_SECONDS: Final = 30
+"""How long requests under way may take when it is told to stop: a tick of the usual length ends by itself. What is
+cut off others take up."""
+
 BACKLOG: Final = 2048
 """Connections that may wait to be taken."""
 
@@ -26,7 +30,7 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
 
     Raises:
         ConfigurationError: a setting is missing; or there is no API_TOKEN, and others could reach the address; or
-            there is no database, and nothing to keep runs in memory.
+            the database cannot be used, or there is none, and nothing to keep runs in memory.
         ServerFailed: the address is none of this machine's, or its port is taken.
     """
     check_complete(settings)
@@ -36,12 +40,11 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
             f"API_TOKEN is not set, and {host} can be reached from other machines: set it (openssl rand -hex 32 "
             "makes one), or serve on 127.0.0.1"
         )
-    if settings.mongodb_uri is None:
-        open_database(settings)  # whether it can be is said now, not with every request
+    open_database(settings)  # whether it can be is said now, not with every request
     with _listening(family, address) as listening:
         shown = f"[{address[0]}]" if family is socket.AF_INET6 else str(address[0])
         on_up(f"http://{shown}:{listening.getsockname()[1]}")
-        config = uvicorn.Config("api.index:app", server_header=False)
+        config = uvicorn.Config("api.index:app", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS)
         uvicorn.Server(config).run(sockets=[listening])
 
 

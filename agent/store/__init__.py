@@ -13,7 +13,7 @@ def open_database(settings: Settings) -> Database:
     """The database that MONGODB_URI names, or one in memory. No network happens before its first use.
 
     Raises:
-        ConfigurationError: it names none, and what keeps documents in memory is not installed.
+        ConfigurationError: it cannot be used; or it names none, and what keeps runs in memory is not installed.
     """
     if settings.mongodb_uri is None:
         try:

@@ -16,7 +16,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from agent.errors import StoreUnavailable
+from agent.errors import ConfigurationError, StoreUnavailable
 from agent.per_loop import PerLoop
 from agent.store.collections import Bson, DuplicateId, Keys, projection
 
@@ -58,14 +58,25 @@ class MongoDatabase:
 
         `patience_ms`: how long an operation may take, tries included. A function must answer before its
         platform gives up on it.
+
+        Raises:
+            ConfigurationError: `uri` cannot be used.
         """
         self._uri = uri
         self._patience_ms = patience_ms
         self._name = name
         self._clients = PerLoop(self._client, _close)
+        self._client()  # whether it can be made is known at once; it is not opened
 
     def _client(self) -> AsyncMongoClient[Bson]:
-        return AsyncMongoClient(self._uri, timeoutMS=self._patience_ms, **_OPTIONS)
+        try:
+            return AsyncMongoClient(self._uri, timeoutMS=self._patience_ms, **_OPTIONS)
+        except (PyMongoError, ValueError) as exc:
+            # Not a word of the driver's: where a password is not escaped, it quotes half of it.
+            raise ConfigurationError(
+                f"MONGODB_URI cannot be used ({type(exc).__name__}): set it to mongodb:// or mongodb+srv://, "
+                "with user and password percent-encoded"
+            ) from None
 
     def collection(self, name: str) -> MongoCollection:
         """The collection, opened with majority writes and reads from the primary, whatever the URI says."""

@@ -190,8 +190,8 @@ def test_what_is_learnt_from_the_environment_is_kept_out(
 
     secrets = {
         "MONGODB_URI": "mongodb://u:pass-of-mongo@127.0.0.1:1",
-        "API_TOKEN": "token-of-api",
-        "CRON_SECRET": "secret-of-cron",
+        "API_TOKEN": "token-of-the-operator",
+        "CRON_SECRET": "secret-of-the-cron",
         "GPU_VENDOR_SECRET": "secret-of-vendor",
         "GPU_VENDOR_SECRET_EU": "secret-of-eu",
         "FIREWORKS_API_KEY": "key-of-fireworks",

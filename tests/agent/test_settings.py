@@ -57,7 +57,7 @@ def test_a_wallet_with_money_is_not_open_to_everyone(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("X402_PRIVATE_KEY", KEY)
     assert load_settings().missing() == ["API_TOKEN"]
 
-    monkeypatch.setenv("API_TOKEN", "token")
+    monkeypatch.setenv("API_TOKEN", "token-of-the-operator")
     assert load_settings().missing() == []
 
 
@@ -96,8 +96,8 @@ def test_no_secret_shows_in_repr_or_errors(monkeypatch: pytest.MonkeyPatch) -> N
         "MONGODB_URI": "mongodb://user:hunter2@db",
         "FIREWORKS_API_KEY": "fw-key",
         "GPU_VENDOR_SECRET": "vendor-token",
-        "API_TOKEN": "api-token",
-        "CRON_SECRET": "cron-token",
+        "API_TOKEN": "token-of-the-operator",
+        "CRON_SECRET": "secret-of-the-cron",
         "SEALING_KEYS": f"{'5e' * 32},{'6f' * 32}",
     }
     for name, value in secrets.items():
@@ -133,7 +133,9 @@ def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In the directory where the process was started."""
-    (tmp_path / ".env").write_text("API_TOKEN=from-file\nCRON_SECRET=from-file\nGPU_VENDOR_SECRET_X=from-file\n")
+    (tmp_path / ".env").write_text(
+        "API_TOKEN=from-file\nCRON_SECRET=from-file-from-file\nGPU_VENDOR_SECRET_X=from-file\n"
+    )
     monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / ".env")
     monkeypatch.setenv("API_TOKEN", "from-environment")
 
@@ -204,6 +206,18 @@ def test_limits_that_are_none_are_refused(
 
     with pytest.raises(ConfigurationError, match=f"{name}: .*{why}"):
         load_settings()
+
+
+@pytest.mark.parametrize(("name", "least"), [("API_TOKEN", 16), ("CRON_SECRET", 16), ("NONCE_SECRET", 32)])
+def test_a_secret_that_can_be_guessed_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, least: int) -> None:
+    """Nothing limits how often somebody may try; the message does not hold what was set."""
+    monkeypatch.setenv(name, "g" * (least - 1))
+    with pytest.raises(ConfigurationError, match=f"{name}: must have at least {least} characters") as caught:
+        load_settings()
+    assert "ggg" not in str(caught.value)
+
+    monkeypatch.setenv(name, "g" * least)
+    load_settings()
 
 
 def test_networks_are_a_list(monkeypatch: pytest.MonkeyPatch) -> None:

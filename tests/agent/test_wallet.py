@@ -196,7 +196,7 @@ def test_a_wallet_at_coinbase_needs_all_its_settings(monkeypatch: pytest.MonkeyP
     environment(monkeypatch, NONCE_SECRET=NONCES)
     with pytest.raises(ConfigurationError, match="needs CDP_WALLET_ADDRESS, CDP_API_KEY_ID"):
         wallet_now()
-    environment(monkeypatch, **AT_COINBASE, API_TOKEN="t")
+    environment(monkeypatch, **AT_COINBASE, API_TOKEN="token-of-the-operator")
     assert load_settings().missing() == []
     with pytest.raises(ConfigurationError, match="secret is neither") as caught:
         wallet_now()

@@ -17,16 +17,18 @@ from tests.api.client import an_api
 
 async def test_with_a_token_set_everything_but_health_needs_it() -> None:
     """401 and nothing done; the right one is let in."""
-    api = await an_api(api_token="token-1", cron_secret="cron-1")
+    api = await an_api(api_token="token-of-the-operator", cron_secret="secret-of-the-cron")
     paths = ("/api/runs", "/api/vendors", "/api/agent-status?runId=" + "0" * 24, "/metrics", "/api/cron-tick")
 
     for path in paths:
-        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "token-1"}):
+        for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "token-of-the-operator"}):
             answer = await api.http.get(path, headers=header)
             assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized"), path
             assert answer.headers["www-authenticate"] == "Bearer"
     assert (await api.post("/api/agent-start", {})).status_code == 401
-    assert (await api.http.get("/api/runs", headers={"Authorization": "Bearer token-1"})).status_code == 200
+    assert (
+        await api.http.get("/api/runs", headers={"Authorization": "Bearer token-of-the-operator"})
+    ).status_code == 200
     assert (await api.http.get("/api/health")).status_code == 200
 
 
@@ -35,14 +37,16 @@ async def test_the_cron_needs_its_own_secret_and_is_shut_without_one() -> None:
     shut = await an_api()
     assert (await shut.http.get("/api/cron-tick", headers={"Authorization": "Bearer "})).status_code == 401
 
-    api = await an_api(api_token="token-1", cron_secret="cron-1", tick_deadline_seconds=10)
+    api = await an_api(
+        api_token="token-of-the-operator", cron_secret="secret-of-the-cron", tick_deadline_seconds=10
+    )
     await api.post(
         "/api/agent-start",
         {"userId": "u1", "goal": "goal", "budgetTotal": 5},
-        Authorization="Bearer token-1",
+        Authorization="Bearer token-of-the-operator",
     )
-    refused = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer token-1"})
-    round_ = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer cron-1"})
+    refused = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer token-of-the-operator"})
+    round_ = await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer secret-of-the-cron"})
 
     assert refused.status_code == 401
     assert [each["message"] for each in round_.json()["ticked"]] == ["Job started"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
 
 import pytest
 from bson import ObjectId
@@ -262,3 +264,17 @@ async def test_every_code_in_the_description_exists() -> None:
     for code in CODES:
         if code not in ("not_found", "method_not_allowed", "internal_error"):
             assert f"`{code}`" in text, code
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends half of one, without a key, holds a connection for a while and no longer."""
+    monkeypatch.setattr("api._json.BODY_SECONDS", 0.0)
+    api = await an_api(api_token="token-of-the-operator", cron_secret="secret-of-the-cron")
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b'{"goal"'
+        await asyncio.Event().wait()
+
+    answer = await api.http.post("/api/agent-start", content=half(), headers={"Content-Type": "application/json"})
+
+    assert (answer.status_code, answer.json()["code"]) == (408, "body_too_slow")

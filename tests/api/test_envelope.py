@@ -32,7 +32,7 @@ async def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.
     async def broken() -> None:
         raise ZeroDivisionError("secret detail")
 
-    bearer = {"Authorization": "Bearer token-1"}
+    bearer = {"Authorization": "Bearer token-of-the-operator"}
     found = {
         "200": await api.http.get("/api/runs", headers=bearer),
         "201": await api.post("/api/agent-start", {"userId": "u1", "goal": "g", "budgetTotal": 5}, **bearer),
@@ -58,7 +58,7 @@ async def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.
 
 async def test_every_answer_bears_the_headers_and_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
     """Errors, unknown routes, odd methods and faults of ours too; every error is a problem that names the id."""
-    for kind, answer in (await answers(await an_api(api_token="token-1"), monkeypatch)).items():
+    for kind, answer in (await answers(await an_api(api_token="token-of-the-operator"), monkeypatch)).items():
         assert kind.partition(" ")[0] in (str(answer.status_code), "openapi", "metrics")
         for name, value in SAFE.items():
             assert answer.headers[name] == value, (kind, name)
@@ -163,7 +163,7 @@ async def test_the_page_of_the_api_runs_no_script_that_is_not_named() -> None:
     assert all(url.startswith("https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/") for url in loaded)
     assert "script-src 'unsafe-inline'" not in policy
 
-    refused = await (await an_api(api_token="token-1")).http.get("/docs")
+    refused = await (await an_api(api_token="token-of-the-operator")).http.get("/docs")
     assert (refused.status_code, refused.json()["code"]) == (404, "not_found")
 
 

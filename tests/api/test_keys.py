@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from tests.api.client import Api, an_api
 
-OPERATOR = "Bearer operators-token"
+OPERATOR = "Bearer token-of-the-operator"
 BODY: dict[str, Any] = {"userId": "u1", "name": "nightly job"}
 ADMIN_ONLY = (
     ("GET", "/api/keys"),
@@ -30,7 +30,7 @@ READ = ("/api/runs", "/api/vendors", f"/api/agent-status?runId={'0' * 24}")
 
 async def an_api_with_keys() -> Api:
     """An API with an operator and a cron."""
-    return await an_api(api_token="operators-token", cron_secret="cron-1")
+    return await an_api(api_token="token-of-the-operator", cron_secret="secret-of-the-cron")
 
 
 async def made(api: Api, **fields: object) -> dict[str, Any]:

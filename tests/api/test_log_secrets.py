@@ -26,8 +26,8 @@ MONGO_PASSWORD = "hunter2-of-mongo"
 MONGODB_URI = f"mongodb://purser:{MONGO_PASSWORD}@127.0.0.1:1/?serverSelectionTimeoutMS=50"
 FAULTS = ("", "gpu_vendor_1:drop_before_payment", "gpu_vendor_1:reject_payment", "gpu_vendor_1:fail_at_epoch=1")
 SECRETS = {
-    "api_token": "token-of-api",
-    "cron_secret": "secret-of-cron",
+    "api_token": "token-of-the-operator",
+    "cron_secret": "secret-of-the-cron",
     "gpu_vendor_secret": "mock-vendor-secret",
     "fireworks_api_key": "fw_key-of-fireworks",
     "nonce_secret": "secret-of-nonces-that-is-long-enough",

@@ -69,11 +69,13 @@ async def test_a_run_that_cannot_be_read_says_so_and_no_more(spoiled: str, field
 
 async def test_a_round_says_what_it_did() -> None:
     """Ticks and failures, whether more is due: a monitor of the cron needs no more."""
-    api = await an_api(api_token="t", cron_secret="c", tick_deadline_seconds=10)
+    api = await an_api(
+        api_token="token-of-the-operator", cron_secret="secret-of-the-cron", tick_deadline_seconds=10
+    )
     run, bad = await api.stage.start(), await api.stage.start()
     await api.stage.database.collection("runs").update({"_id": bad.id}, {"$set": {"budgetTotal": "much"}})
 
-    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer c"})).json()
+    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer secret-of-the-cron"})).json()
 
     assert done == {
         "ticked": [{"runId": str(run.id), "message": "Job started"}],
@@ -88,7 +90,9 @@ async def test_a_round_says_what_it_did() -> None:
 
 async def test_a_tick_may_take_longer_than_the_usual_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """The round is made long enough for it: some time has passed when the first tick is begun."""
-    api = await an_api(api_token="t", cron_secret="c", tick_deadline_seconds=200)
+    api = await an_api(
+        api_token="token-of-the-operator", cron_secret="secret-of-the-cron", tick_deadline_seconds=200
+    )
     await api.stage.start()
     page = DueStore.page
 
@@ -97,6 +101,6 @@ async def test_a_tick_may_take_longer_than_the_usual_round(monkeypatch: pytest.M
         return await page(self, now, limit, without)
 
     monkeypatch.setattr(DueStore, "page", slow)
-    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer c"})).json()
+    done = (await api.http.get("/api/cron-tick", headers={"Authorization": "Bearer secret-of-the-cron"})).json()
 
     assert done["ticks"] == 1

@@ -151,12 +151,12 @@ async def test_a_wallet_or_a_platform_rules_this_machine_out() -> None:
     """Unless an operator says otherwise."""
     for settings, status in (
         ({"x402_private_key": "11" * 32, "api_token": None}, 503),
-        ({"x402_private_key": "11" * 32, "api_token": "t0ken"}, 422),
-        ({"x402_private_key": "11" * 32, "api_token": "t0ken", "loopback_vendors": "allow"}, 201),
+        ({"x402_private_key": "11" * 32, "api_token": "token-of-the-operator"}, 422),
+        ({"x402_private_key": "11" * 32, "api_token": "token-of-the-operator", "loopback_vendors": "allow"}, 201),
     ):
         api = await an_api(**settings)
         body = {**NEW, "endpoint": "http://127.0.0.1:4001"}
-        answer = await api.post("/api/vendors", body, Authorization="Bearer t0ken")
+        answer = await api.post("/api/vendors", body, Authorization="Bearer token-of-the-operator")
         assert answer.status_code == status, answer.text
 
 

@@ -10,8 +10,8 @@ import pytest
 
 __all__ = ["main"]
 
-_TESTS = 2
-"""With a token and without."""
+_TESTS = 3
+"""With the operator's token, with a key of a user, and without."""
 
 
 class _More:
@@ -39,7 +39,7 @@ def main() -> None:
 
     took = time.monotonic() - began
     said = "no failure" if code == 0 else "FAILED"
-    sys.stdout.write(f"{TARGET.cases} cases, with a token and without, in {took:.0f} s: {said}\n")
+    sys.stdout.write(f"{TARGET.cases} cases, with the token, with a key and without, in {took:.0f} s: {said}\n")
     sys.exit(code)
 
 

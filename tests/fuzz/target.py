@@ -50,6 +50,7 @@ class Known:
     run_id: str
     vendor_id: str
     token: str
+    key: str
     cron_secret: str
 
     def bearer(self, path: str) -> dict[str, str]:

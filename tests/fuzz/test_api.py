@@ -31,14 +31,19 @@ SEALING_KEY = base64.b64encode(bytes(range(32))).decode()
 
 @pytest.fixture
 def known() -> Iterator[Known]:
-    """A fresh API with a run, two vendors, and a token that may do everything."""
+    """A fresh API with a run, two vendors, a token that may do everything, and a user's key."""
 
     async def made() -> Known:
-        api = await an_api(api_token="token-1", cron_secret="cron-1", sealing_keys=SEALING_KEY)
-        bearer = {"Authorization": "Bearer token-1"}
+        api = await an_api(
+            api_token="token-of-the-operator", cron_secret="secret-of-the-cron", sealing_keys=SEALING_KEY
+        )
+        bearer = {"Authorization": "Bearer token-of-the-operator"}
+        key = await api.post("/api/keys", {"userId": "u1", "name": "k", "requestsPerMinute": 100_000}, **bearer)
         run = await api.post("/api/agent-start", {"userId": "u1", "goal": "g", "budgetTotal": 5}, **bearer)
         TARGET.app = api.app
-        return Known(run.json()["_id"], "gpu_vendor_1", "token-1", "cron-1")
+        return Known(
+            run.json()["_id"], "gpu_vendor_1", "token-of-the-operator", key.json()["token"], "secret-of-the-cron"
+        )
 
     before = TARGET.app
     yield asyncio.run(made())
@@ -54,6 +59,17 @@ def test_with_a_token(case: Case[Any], known: Known) -> None:
     TARGET.cases += 1
     aim(case, known)
     case.call_and_validate(headers=known.bearer(case.path))
+
+
+@SCHEMA.parametrize()
+@FUZZ
+def test_with_a_key_of_a_user(case: Case[Any], known: Known) -> None:
+    """Let in to what is the user's own, and shut out of the rest, as described."""
+    if unsent(case):
+        return
+    TARGET.cases += 1
+    aim(case, known)
+    case.call_and_validate(headers={"Authorization": f"Bearer {known.key}"})
 
 
 @SCHEMA.parametrize()

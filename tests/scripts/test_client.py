@@ -56,7 +56,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         Answer(200, {"resealed": 0, "current": 0, "failed": []}),
         Answer(200, {"status": "ok", "store": "embedded"}),
     ]
-    with standing_in(*answers) as server, Client(f"{server.url}/", "t0ken") as client:
+    with standing_in(*answers) as server, Client(f"{server.url}/", "token-of-the-operator") as client:
         client.start({"goal": "g"}, "key-1")
         client.tick(RUN_ID)
         client.cancel(RUN_ID)
@@ -83,7 +83,7 @@ def test_every_request_is_the_one_that_the_api_takes() -> None:
         ("GET", "/api/health", ""),
     ]
     assert server.asked[0].headers["idempotency-key"] == "key-1"
-    assert {each.headers["authorization"] for each in server.asked} == {"Bearer t0ken"}
+    assert {each.headers["authorization"] for each in server.asked} == {"Bearer token-of-the-operator"}
     assert store == "embedded"
 
 
@@ -304,9 +304,9 @@ def test_an_address_that_is_none_is_a_setting_to_correct(url: str) -> None:
 def test_a_token_is_not_sent_readably_to_another_machine() -> None:
     """Plain http is for this machine, or for servers that ask for no token."""
     with pytest.raises(ConfigurationError, match="https"):
-        Client("http://purser.example", "t0ken")
+        Client("http://purser.example", "token-of-the-operator")
     for url in ("https://purser.example", "http://localhost:1", "http://127.0.0.2:1", "http://[::1]:1"):
-        Client(url, "t0ken")
+        Client(url, "token-of-the-operator")
     Client("http://purser.example")
 
 
@@ -334,8 +334,8 @@ def test_the_servers_clock_counts_where_it_differs(ahead: int, date: str | None,
 def test_the_token_is_in_no_error() -> None:
     """Not when the server refuses it, either."""
     body = problem(401, "unauthorized", detail="send Authorization: Bearer with the right token")
-    with standing_in(Answer(401, body)) as server, Client(server.url, "t0ken") as client:
+    with standing_in(Answer(401, body)) as server, Client(server.url, "token-of-the-operator") as client:
         with pytest.raises(Refused) as refused:
             list_vendors(client)
 
-        assert "t0ken" not in f"{refused.value!r} {refused.value} {client!r} {vars(client)!r}"
+        assert "token-of-the-operator" not in f"{refused.value!r} {refused.value} {client!r} {vars(client)!r}"

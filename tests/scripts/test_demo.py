@@ -26,7 +26,7 @@ TRAPS = {
     "MONGODB_URI": "mongodb://127.0.0.1:1",
     "PLANNER_MODE": "fireworks",
     "X402_NETWORKS": "",
-    "API_TOKEN": "x",
+    "API_TOKEN": "token-of-the-operator",
 }
 """What a user's shell may hold. The demo must not see it."""
 

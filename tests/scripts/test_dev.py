@@ -141,9 +141,9 @@ def test_a_setting_that_is_missing_is_said_at_once(copy: Path) -> None:
 def test_dev_seeds_its_vendors_whatever_wallet_pays(copy: Path) -> None:
     """A wallet rules vendors on this machine out; here they are what the command is for."""
     ports = [str(free_port()), str(free_port())]
-    wallet = {"X402_PRIVATE_KEY": "11" * 32, "API_TOKEN": "t0ken"}
+    wallet = {"X402_PRIVATE_KEY": "11" * 32, "API_TOKEN": "token-of-the-operator"}
     with dev(copy, "--port", ports[0], "--vendor-port", ports[1], "--json", **wallet) as process:
         assert line(process)
-        with Client(f"http://127.0.0.1:{ports[0]}", "t0ken") as client:
+        with Client(f"http://127.0.0.1:{ports[0]}", "token-of-the-operator") as client:
             seeded = list_vendors(client).value.vendors
             assert [each.vendor_id for each in seeded] == ["gpu_vendor_1", "gpu_vendor_2"]

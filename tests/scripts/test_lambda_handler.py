@@ -140,7 +140,11 @@ def test_a_round_without_a_database_is_a_failed_invocation(tmp_path: Path) -> No
         closed.bind(("127.0.0.1", 0))  # bound and not listened on: refused
         uri = f"mongodb://someone:hunter2@127.0.0.1:{closed.getsockname()[1]}/?serverSelectionTimeoutMS=200"
         tick, request = handled(
-            tmp_path, {"purser": "tick"}, http_api("GET", "/api/health"), MONGODB_URI=uri, API_TOKEN="token"
+            tmp_path,
+            {"purser": "tick"},
+            http_api("GET", "/api/health"),
+            MONGODB_URI=uri,
+            API_TOKEN="token-of-the-operator",
         )
 
     assert tick["raised"] == "StoreUnavailable"

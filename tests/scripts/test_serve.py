@@ -21,11 +21,15 @@ from scripts.servers import ROOT, clean
 
 @contextmanager
 def serving(
-    directory: Path, *arguments: str, form: Sequence[str] = ("--json",), **settings: str
+    directory: Path,
+    *arguments: str,
+    form: Sequence[str] = ("--json",),
+    program: Sequence[str] = ("-m", "scripts.cli"),
+    **settings: str,
 ) -> Iterator[subprocess.Popen[str]]:
     """`purser serve` as a process; killed if it does not end by itself."""
     with subprocess.Popen(
-        [sys.executable, "-m", "scripts.cli", "serve", *form, *arguments],
+        [sys.executable, *program, "serve", *form, *arguments],
         cwd=directory,
         env=clean(settings) | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
@@ -61,6 +65,21 @@ def test_this_machine_is_served_without_a_token(tmp_path: Path, host: str) -> No
         process.wait(timeout=30)
 
 
+def test_whoever_never_ends_a_request_does_not_hold_it(tmp_path: Path) -> None:
+    """When it is told to stop, what is under way has its time, and no more."""
+    impatient = "from scripts import serve; serve.GRACE_SECONDS = 1; import scripts.cli.__main__"
+    with serving(tmp_path, "--port", "0", program=("-c", impatient)) as process:
+        assert process.stdout is not None
+        url = httpx.URL(json.loads(process.stdout.readline())["url"])
+        with socket.create_connection((url.host, url.port or 0)) as half:
+            head = ("POST /api/agent-start HTTP/1.1", "Host: localhost", "Content-Type: application/json")
+            half.sendall("\r\n".join([*head, "Content-Length: 100", "", "{"]).encode())
+            with Client(str(url)) as client:
+                client.health()  # it has been read by now
+            process.send_signal(signal.SIGTERM)
+            process.wait(timeout=30)
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "0", "::"])
 def test_no_other_address_is_served_without_a_token(tmp_path: Path, host: str) -> None:
     """By any of its names; the message says what to set."""
@@ -74,14 +93,14 @@ def test_no_other_address_is_served_without_a_token(tmp_path: Path, host: str) -
 
 def test_with_a_token_every_address_is_served(tmp_path: Path) -> None:
     """To whoever has it."""
-    with serving(tmp_path, "--host", "0.0.0.0", "--port", "0", API_TOKEN="t0ken") as process:
+    with serving(tmp_path, "--host", "0.0.0.0", "--port", "0", API_TOKEN="token-of-the-operator") as process:
         assert process.stdout is not None
         port = json.loads(process.stdout.readline())["url"].rpartition(":")[2]
         url = f"http://127.0.0.1:{port}/api/runs"
         transport = httpx.HTTPTransport(retries=5)
         with httpx.Client(transport=transport, timeout=30) as http:
             assert http.get(url).status_code == 401
-            assert http.get(url, headers={"Authorization": "Bearer t0ken"}).status_code == 200
+            assert http.get(url, headers={"Authorization": "Bearer token-of-the-operator"}).status_code == 200
 
 
 def test_its_log_is_json_and_holds_no_secret(tmp_path: Path) -> None:
@@ -104,7 +123,9 @@ def test_its_log_is_json_and_holds_no_secret(tmp_path: Path) -> None:
     assert "reload" not in errors
 
 
-@pytest.mark.parametrize(("settings", "page"), [({}, "/docs"), ({"API_TOKEN": "t0ken"}, "/openapi.json")])
+@pytest.mark.parametrize(
+    ("settings", "page"), [({}, "/docs"), ({"API_TOKEN": "token-of-the-operator"}, "/openapi.json")]
+)
 def test_people_are_told_of_a_page_that_is_there(tmp_path: Path, settings: dict[str, str], page: str) -> None:
     """There is no /docs where there is a token to type into it."""
     with serving(tmp_path, "--port", "0", form=(), **settings) as process:

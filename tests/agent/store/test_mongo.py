@@ -8,13 +8,14 @@ import gc
 import socket
 import subprocess
 import sys
+import traceback
 from pathlib import Path
 
 import pytest
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import BulkWriteError
 
-from agent.errors import StoreUnavailable
+from agent.errors import ConfigurationError, StoreUnavailable
 from agent.models import INDEXES
 from agent.settings import load_settings
 from agent.store import mongo, open_database
@@ -139,6 +140,23 @@ def test_settings_choose_the_database(monkeypatch: pytest.MonkeyPatch) -> None:
     assert open_database(load_settings()).embedded
     monkeypatch.setenv("MONGODB_URI", "mongodb://127.0.0.1:1")
     assert not open_database(load_settings()).embedded
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "mongodb://u:sec/ret99@127.0.0.1/",
+        "mongodb://u:sec@ret99@127.0.0.1/",
+        "mongodb://u:ret99@127.0.0.1:99999/",
+        "ret99://127.0.0.1",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_and_not_shown(uri: str) -> None:
+    """At once. The driver's own words quote what follows a slash in a password."""
+    with pytest.raises(ConfigurationError, match="MONGODB_URI cannot be used") as caught:
+        MongoDatabase(uri, "purser")
+
+    assert "ret99" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_server_that_does_not_hear_the_good_bye_is_left_without_it(

@@ -83,7 +83,12 @@ def measure(sizes: Sizes, uri: str, directory: Path) -> list[Figure]:
     figures += _on(uri, "many", lambda database: many.measure(database, sizes.runs, sizes.many_seconds))
     with ExitStack() as held:
         vendors = held.enter_context(vendor_server(directory, {"EPOCH_SECONDS": "5"}))
-        store = {"MONGODB_URI": uri, "MONGODB_DB_NAME": "bench_load", "API_TOKEN": TOKEN, "CRON_SECRET": "cron"}
+        store = {
+            "MONGODB_URI": uri,
+            "MONGODB_DB_NAME": "bench_load",
+            "API_TOKEN": TOKEN,
+            "CRON_SECRET": "secret-of-the-cron",
+        }
         api = held.enter_context(api_server(directory, store))
         vendors.ready()
         api.ready()
