@@ -10,10 +10,27 @@ from typing import Final
 import pytest
 
 from scripts.servers import ROOT, clean
+from tests.scripts.lambda_events import TOKEN
 
-__all__ = ["PYTHON", "environment", "needs_runtimes", "ship"]
+__all__ = ["CONFIGURED", "CRON_SECRET", "PYTHON", "ROUNDS", "SECRETS", "environment", "needs_runtimes", "ship"]
 
 PYTHON: Final = ROOT / ".venv-platforms/bin/python"
+
+CRON_SECRET: Final = "cron-of-the-function"
+
+SECRETS: Final = {"API_TOKEN": TOKEN, "CRON_SECRET": CRON_SECRET, "X402_PRIVATE_KEY": "42" * 32}
+"""What must be in no log."""
+
+CONFIGURED: Final = {
+    **SECRETS,
+    "GPU_VENDOR_SECRET": "mock-vendor-secret",
+    "LOOPBACK_VENDORS": "allow",
+    "POLL_SECONDS": "0.05",
+}
+"""All that must be set but the database. VERCEL is not among them: a project may hide it."""
+
+ROUNDS: Final = 500
+"""Rounds after which a run that has not ended never will."""
 
 needs_runtimes: Final = pytest.mark.skipif(
     not (ROOT / ".venv-platforms/.installed").exists(),

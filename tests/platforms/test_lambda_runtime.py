@@ -12,26 +12,13 @@ from scripts.lambda_handler import TICK_EVENT
 from scripts.seed import catalog
 from scripts.servers import vendor_server
 from tests.platforms.aws import LambdaFunction
-from tests.platforms.shipped import needs_runtimes
-from tests.scripts.lambda_events import QUEUE_EVENT, TOKEN, http_api, scheduled
+from tests.platforms.shipped import CONFIGURED, ROUNDS, SECRETS, needs_runtimes
+from tests.scripts.lambda_events import QUEUE_EVENT, http_api, scheduled
 from tests.wire.given import needs_server
 
 pytestmark = needs_runtimes
 
-WALLET: Final = "42" * 32
 PASSWORD: Final = "hunter2-of-the-database"
-CRON_SECRET: Final = "cron-of-the-function"
-ROUNDS: Final = 500
-"""Rounds after which a run that has not ended never will."""
-
-CONFIGURED: Final = {
-    "X402_PRIVATE_KEY": WALLET,
-    "GPU_VENDOR_SECRET": "mock-vendor-secret",
-    "API_TOKEN": TOKEN,
-    "CRON_SECRET": CRON_SECRET,
-    "LOOPBACK_VENDORS": "allow",
-    "POLL_SECONDS": "0.05",
-}
 
 
 @needs_server
@@ -61,7 +48,7 @@ def test_a_run_is_ticked_to_its_end_by_the_schedule(tmp_path: Path, store: dict[
     assert (seen["run"]["status"], len(seen["payments"])) == ("completed", 1)
     assert {each["runId"] for each in ticked} == {run_id}
     assert '"path": "/api/agent-status"' in said
-    assert not [secret for secret in (TOKEN, CRON_SECRET, WALLET) if secret in said]
+    assert not [name for name, secret in SECRETS.items() if secret in said]
 
 
 def test_what_cannot_be_done_fails_the_invocation_and_no_request(tmp_path: Path) -> None:
@@ -79,7 +66,7 @@ def test_what_cannot_be_done_fails_the_invocation_and_no_request(tmp_path: Path)
     assert (request.body["statusCode"], json.loads(request.body["body"])["code"]) == (503, "store_unavailable")
     assert (strange.failed, strange.body["errorType"]) == (True, "UnknownEvent")
     assert "StoreUnavailable" in said  # the runtime prints what fails by itself, past our logs
-    assert not [secret for secret in (TOKEN, CRON_SECRET, WALLET, PASSWORD) if secret in said]
+    assert not [name for name, secret in {**SECRETS, "password": PASSWORD}.items() if secret in said]
 
 
 def test_a_function_that_nobody_configured_serves_nobody(tmp_path: Path) -> None:

@@ -4,36 +4,19 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import httpx
 from pymongo import MongoClient
 
 from scripts.seed import catalog
 from scripts.servers import vendor_server
-from tests.platforms.shipped import needs_runtimes
+from tests.platforms.shipped import CONFIGURED, CRON_SECRET, ROUNDS, SECRETS, needs_runtimes
 from tests.platforms.vercel import VercelFunction
+from tests.scripts.lambda_events import TOKEN
 from tests.wire.given import needs_server
 
 pytestmark = needs_runtimes
-
-TOKEN: Final = "token-of-the-function"
-CRON_SECRET: Final = "cron-of-the-function"
-WALLET: Final = "42" * 32
-
-ROUNDS: Final = 500
-"""Rounds after which a run that has not ended never will."""
-
-
-CONFIGURED: Final = {
-    "X402_PRIVATE_KEY": WALLET,
-    "GPU_VENDOR_SECRET": "mock-vendor-secret",
-    "API_TOKEN": TOKEN,
-    "CRON_SECRET": CRON_SECRET,
-    "LOOPBACK_VENDORS": "allow",
-    "POLL_SECONDS": "0.05",
-}
-"""VERCEL is not among them: a project may hide it."""
 
 
 @needs_server
@@ -62,7 +45,7 @@ def test_a_run_is_ticked_to_its_end_by_the_cron(tmp_path: Path, store: dict[str,
     with MongoClient[dict[str, Any]](store["MONGODB_URI"]) as client:
         assert client[store["MONGODB_DB_NAME"]].runs.count_documents({"status": "completed"}) == 1
     assert '"path": "/api/cron-tick"' in said
-    assert not [secret for secret in (TOKEN, CRON_SECRET, WALLET) if secret in said]
+    assert not [name for name, secret in SECRETS.items() if secret in said]
 
 
 def test_a_function_that_nobody_configured_serves_nobody(tmp_path: Path) -> None:
