@@ -37,7 +37,9 @@ class RunsAnswer(Answer):
     """A page of runs."""
 
     runs: list[RunOut] = Field(description="newest first")
-    unreadable: list[str] = Field(description="ids of runs that belong among them and cannot be read")
+    unreadable: list[str] = Field(
+        description="ids of runs that cannot be read; those without a date on the last page, the first 1000"
+    )
     next_cursor: str | None = Field(description="ask with cursor=... for the next page; null: this is the last")
 
 

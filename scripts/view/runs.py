@@ -45,6 +45,7 @@ _STATUS_STYLE: Final = {
     "pending": "yellow",
 }
 _BAR_WIDTH: Final = 30
+_FAULT: Final = 500
 _AMOUNT_WIDTH: Final = 14
 
 ENDED: Final = ("completed", "failed")
@@ -169,7 +170,7 @@ def problem(refusal: Refused) -> RenderableType:
     lines = [said(f"  {fault}") for fault in faults if fault not in refusal.detail]
     if refusal.code == "unauthorized":
         lines.append(said("  this command sends API_TOKEN, from the environment or from .env", "dim"))
-    if refusal.code == "internal_error" and refusal.request_id:
+    if refusal.status == _FAULT and refusal.request_id:
         lines.append(said(f"  for who runs the server: request {refusal.request_id} in its log", "dim"))
     return Group(head, *lines)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from pydantic import JsonValue
 
 from agent.audit import digest
 from scripts.client.api import Client
@@ -213,6 +214,19 @@ def test_one_run_or_all_of_them(command: Purser, arguments: tuple[str, ...]) -> 
     result = command("audit", "verify", *arguments)
 
     assert (result.exit_code, "name one RUN, or --all" in result.stderr) == (Exit.USAGE, True)
+
+
+def test_a_run_that_the_server_fails_over_is_a_finding(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:
+    """The others are checked all the same."""
+    fault: JsonValue = {"status": 500, "code": "internal_error", "detail": "a fault"}
+    listed: JsonValue = {"runs": [run_json()], "unreadable": ["b" * 24], "nextCursor": None}
+    with standing_in(Answer(200, listed), Answer(500, fault)) as server:
+        elsewhere.setenv("PURSER_URL", server.url)
+        result = command("audit", "verify", "--all")
+
+    assert result.exit_code == Exit.FAILED
+    assert result.stdout.count("does NOT verify") == 2
+    assert result.stdout.endswith("2 runs checked, 2 with findings\n")
 
 
 def test_no_server_is_no_finding(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:

@@ -180,6 +180,9 @@ def test_a_refusal_shows_code_detail_and_fields() -> None:
 
 def test_a_fault_of_the_server_shows_the_request_to_name() -> None:
     """All that its log is searched by."""
+    unreadable = drawn(view.problem(Refused(500, "run_unreadable", "another version", request_id="0123abcd")))
+    assert "request 0123abcd in its log" in unreadable
+
     fault = Refused(500, "internal_error", "a fault of ours", request_id="0123abcd")
 
     assert drawn(view.problem(fault)).splitlines() == [

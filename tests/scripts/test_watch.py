@@ -168,7 +168,12 @@ def test_a_server_that_never_answered_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "failure", [NotFound(404, "run_not_found", "no such run"), Refused(401, "unauthorized", "token?")]
+    "failure",
+    [
+        NotFound(404, "run_not_found", "no such run"),
+        Refused(401, "unauthorized", "token?"),
+        Refused(500, "run_unreadable", "another version wrote it"),
+    ],
 )
 def test_a_refusal_ends_the_watching(failure: ClientError) -> None:
     """What asking again will not change is not asked again."""

@@ -154,6 +154,18 @@ async def test_what_is_wrong_may_be_the_count_itself(database: Database, store: 
     assert (await raw(database, run))["stumble"]["times"] == 1
 
 
+async def test_a_count_that_cannot_be_read_does_not_hide_the_other_parked_runs(
+    database: Database, store: RunStore, due: DueStore
+) -> None:
+    """Of one run not even the reason can be shown; of the other it is."""
+    spoiled, parked = await store.create(a_run()), await store.create(a_run())
+    await database.collection("runs").update({"_id": spoiled.id}, {"$set": {"stumble": {"times": PARKED_AFTER}}})
+    for _ in range(PARKED_AFTER):
+        await due.stumbled(parked.id, NOW, "unreadable")
+
+    assert [each.run_id for each in await due.parked(10)] == [parked.id]
+
+
 async def test_a_tick_that_is_made_clears_it(store: RunStore, due: DueStore) -> None:
     """With its own write; for a run that has ended, when its last words are told."""
     run = await store.create(a_run())
