@@ -81,7 +81,7 @@ def follow(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
     """
     run, job = _take_logs(run, job, report, now)
     job = job.model_copy(update={"news_at": _news(job, report, now)})
-    if report.progress > job.progress:
+    if report.progress is not None and report.progress > job.progress:
         job = job.model_copy(update={"progress": report.progress, "progress_at": now})
     if report.status == "failed":
         why = report.error_message or "the vendor gave no reason"

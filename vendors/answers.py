@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum
+from functools import partial
 from typing import Final, TypeVar
 
 import httpx
@@ -22,6 +23,7 @@ from x402.negotiation import read_receipt, rejection_reason
 from x402.wire import Receipt
 
 __all__ = [
+    "CUT",
     "MAX_BACKOFF",
     "Call",
     "read_quote",
@@ -30,6 +32,9 @@ __all__ = [
     "wait_before_retry",
     "without_answer",
 ]
+
+CUT: Final = "purser.cut"
+"""Extension of a response whose body was longer than may be read: what is there is its beginning."""
 
 MAX_BACKOFF: Final = 0.3
 """Most seconds between two tries, unless the vendor asks for another wait. Longer ones are for a later tick."""
@@ -87,7 +92,7 @@ def read_report(vendor: Vendor, response: httpx.Response) -> JobReport:
     Raises:
         VendorUnavailable, VendorRefused, ContractBroken
     """
-    return _read(vendor, Call.STATUS, response, bodies.read_report)
+    return _read(vendor, Call.STATUS, response, partial(bodies.read_report, cut=CUT in response.extensions))
 
 
 def read_submission(vendor: Vendor, response: httpx.Response, *, paid: bool) -> Submitted | Rejected:
@@ -108,7 +113,7 @@ def read_submission(vendor: Vendor, response: httpx.Response, *, paid: bool) -> 
             vendor.vendor_id, f"answered with {response.status_code}: {_reason(response)}", receipt
         )
     try:
-        job_id, status = bodies.read_submission(response.content)
+        job_id, status = bodies.read_submission(response.content, cut=CUT in response.extensions)
     except bodies.Unreadable as exc:
         raise OutcomeUnknown(vendor.vendor_id, f"gave an unreadable answer: {exc}", receipt) from exc
     return Submitted(job_id, status, paid=True, receipt=receipt, receipt_problem=problem)

@@ -17,6 +17,7 @@ import httpx
 import stamina
 
 from vendors.answers import (
+    CUT,
     MAX_BACKOFF,
     Call,
     read_quote,
@@ -31,7 +32,7 @@ from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_tok
 from vendors.withholding import withhold, withhold_from_error
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
-from x402.errors import MalformedHeader, NotX402, ResponseRefused, UnsupportedVersion
+from x402.errors import MalformedHeader, NotX402, ResponseRefused, ResponseTooLarge, UnsupportedVersion
 
 __all__ = ["MAX_BODY", "VendorClient", "make_http_client"]
 
@@ -171,8 +172,7 @@ class VendorClient:
         try:
             async with deadline:
                 response = await self._http.send(request, stream=True, auth=auth, follow_redirects=False)
-                await response.aread()
-                return response
+                return await _whole(response, cut=call is Call.STATUS or (auth is not None and auth.paid))
         except Exception as exc:
             paid = auth is not None and auth.paid
             late = isinstance(exc, TimeoutError) and deadline.expired()
@@ -224,6 +224,26 @@ class VendorClient:
             where = "secret is sealed, but" if vendor.sealed else f"names {vendor.secret_ref}, which"
             raise InvalidVendor("secret_ref", f"{where} holds no token: 1 to 4096 visible ASCII characters")
         return token
+
+
+async def _whole(response: httpx.Response, *, cut: bool) -> httpx.Response:
+    """The response with its body. `cut`: of one that is too long, as much as may be read; marked as `CUT`."""
+    body = bytearray()
+    extensions = response.extensions
+    try:
+        async for chunk in response.aiter_raw():
+            body += chunk
+    except ResponseTooLarge:
+        if not cut:
+            raise
+        extensions = {**extensions, CUT: True}
+    return httpx.Response(
+        response.status_code,
+        headers=[(name, value) for name, value in response.headers.raw if name.lower() != b"content-length"],
+        content=bytes(body),
+        extensions=extensions,
+        request=response.request,
+    )
 
 
 def _json(content: JsonObject) -> bytes:

@@ -194,13 +194,15 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """How a job is doing. `progress` 0..100, `cost_so_far` in micro-dollars.
+    """How a job is doing. `progress` 0..100 (None: not said), `cost_so_far` in micro-dollars.
+
+    Only `status` decides anything; what a vendor said of the rest that could not be read is None.
 
     `logs` are all lines so far, oldest first, so that their index tells which were seen before.
     """
 
     status: JobState
-    progress: float
+    progress: float | None
     logs: tuple[str, ...]
     remaining_minutes: float | None
     cost_so_far: int | None

@@ -113,7 +113,8 @@ class PaymentAuth(httpx.Auth):
 class BoundedTransport(httpx.AsyncBaseTransport):
     """A transport that reads at most `max_bytes` of a body, and never carries a payment elsewhere.
 
-    It asks for `identity`, and refuses compressed answers: a small one could unpack to any size.
+    It asks for `identity`, and refuses compressed answers: a small one could unpack to any size. The refusal comes
+    with the body, so that the headers are seen in any case: they may hold the receipt of a payment.
 
     Raises:
         ResponseRefused: its kinds are `ResponseTooLarge`, `EncodedResponse` and `RedirectRefused`; `X402Error`s,
@@ -130,19 +131,11 @@ class BoundedTransport(httpx.AsyncBaseTransport):
         _refuse_moved_payment(request)
         request.headers["Accept-Encoding"] = "identity"
         response = await self._transport.handle_async_request(request)
-        encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-        if encoding not in ("", "identity"):
-            await response.aclose()
-            raise EncodedResponse(f"{request.url.host} sent a compressed body although identity was asked for")
-        announced = response.headers.get("Content-Length", "")
-        if announced.isdecimal() and (len(announced) > 18 or int(announced) > self._max_bytes):
-            await response.aclose()
-            _too_large(request, self._max_bytes)
         assert isinstance(response.stream, httpx.AsyncByteStream)
         return httpx.Response(
             status_code=response.status_code,
             headers=response.headers,
-            stream=_BoundedStream(response.stream, request, self._max_bytes),
+            stream=_BoundedStream(response.stream, request, response.headers, self._max_bytes),
             extensions=response.extensions,
         )
 
@@ -151,16 +144,24 @@ class BoundedTransport(httpx.AsyncBaseTransport):
 
 
 class _BoundedStream(httpx.AsyncByteStream):
-    def __init__(self, stream: httpx.AsyncByteStream, request: httpx.Request, limit: int) -> None:
+    def __init__(
+        self, stream: httpx.AsyncByteStream, request: httpx.Request, headers: httpx.Headers, limit: int
+    ) -> None:
         self._stream = stream
         self._request = request
+        self._headers = headers
         self._limit = limit
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        encoding = self._headers.get("Content-Encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            host = self._request.url.host
+            raise EncodedResponse(f"{host} sent a compressed body although identity was asked for")
         seen = 0
         async for chunk in self._stream:
             seen += len(chunk)
             if seen > self._limit:
+                yield chunk[: len(chunk) - (seen - self._limit)]
                 _too_large(self._request, self._limit)
             yield chunk
 

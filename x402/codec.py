@@ -9,7 +9,8 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from math import isfinite
 from typing import Any, Final, TypeAlias
@@ -29,8 +30,10 @@ __all__ = [
     "encode_header",
     "integer_field",
     "is_address",
+    "load_cut_json",
     "load_exact_json",
     "load_json",
+    "load_shown_json",
     "object_field",
     "parse_object",
     "text_field",
@@ -50,6 +53,7 @@ UINT256_MAX: Final = 2**256 - 1
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _MAX_DIGITS: Final = 78  # of 2**256 - 1
+_BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # possessive: it never goes back, in time or in memory
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
@@ -121,6 +125,60 @@ def load_json(text: str) -> Json:
 def load_exact_json(text: str) -> object:
     """As `load_json`, with numbers that have a point or an exponent as `Decimal`: amounts stay what was sent."""
     return _decoded(_EXACT, text)
+
+
+def load_shown_json(text: str) -> object:
+    """As `load_exact_json`, for messages that are mostly shown: a number that JSON does not know, or that is out
+    of all bounds, is None.
+    """
+    return _decoded(_SHOWN, text)
+
+
+def load_cut_json(text: str) -> dict[str, object]:
+    """What arrived whole of a JSON object whose end is missing: its members, and of a list its first items.
+
+    Raises:
+        ValueError: it does not begin as an object, or is nested too deep.
+    """
+    _check_shape(text)
+    found: dict[str, object] = {}
+    place = _after(text, 0, "{")
+    with suppress(ValueError):
+        while True:
+            key, place = _SHOWN.raw_decode(text, _after(text, place))
+            place = _after(text, _after(text, place, ":"))
+            if not isinstance(key, str):
+                break
+            if text[place : place + 1] == "[":
+                items: list[object] = []
+                found[key] = items
+                place = _items(text, place + 1, items)
+            else:
+                found[key], place = _SHOWN.raw_decode(text, place)
+                _after(text, place)  # a number that ends where the text does may be half a number
+            place = _after(text, place, ",")
+    return found
+
+
+def _items(text: str, place: int, found: list[object]) -> int:
+    """Read the items of a list that begins at `place` into `found`; returns where it ends."""
+    place = _after(text, place)
+    while text[place] != "]":
+        item, place = _SHOWN.raw_decode(text, place)
+        place = _after(text, place)
+        found.append(item)
+        if text[place] == ",":
+            place = _after(text, place + 1)
+    return place + 1
+
+
+def _after(text: str, place: int, sign: str = "") -> int:
+    """The place behind blanks, and behind `sign`; `ValueError` where the text ends or has another sign there."""
+    blanks = _BLANKS.match(text, place)
+    place = blanks.end() if blanks else place
+    if place >= len(text) or not text.startswith(sign, place):
+        raise ValueError("not a JSON object")
+    return place + len(sign)
 
 
 def _decoded(decoder: json.JSONDecoder, text: str) -> Any:
@@ -236,6 +294,24 @@ _PLAIN: Final = json.JSONDecoder(
 )
 _EXACT: Final = json.JSONDecoder(
     object_pairs_hook=_unique, parse_int=_integer, parse_float=_decimal, parse_constant=_constant
+)
+
+
+def _shown_number(read: Callable[[str], object]) -> Callable[[str], object]:
+    def number(text: str) -> object:
+        try:
+            return read(text)
+        except ValueError:
+            return None
+
+    return number
+
+
+_SHOWN: Final = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_shown_number(_integer),
+    parse_float=_shown_number(_decimal),
+    parse_constant=lambda _text: None,
 )
 _ENCODER: Final = json.JSONEncoder(
     ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")

@@ -62,7 +62,7 @@ attack(
     {QUOTE: "quote_failed"},
 )
 attack("a template of 1 MB", text(vendorJobTemplateId=f'"{"a" * 10**6}"'), {QUOTE: "quote_failed"})
-attack("done in a billion years", text(etaMinutes="1e18"), {QUOTE: "quote_failed"})
+attack("done in a billion years", text(etaMinutes="1e18"), {QUOTE: None})
 
 # Terms
 
@@ -207,27 +207,25 @@ attack(
     {STATUS: "overtime"},
     heavy=True,
 )
-attack("logs that are no text", _report(logs=[1, None, {}]), {STATUS: "overtime"})
+attack("logs that are no text", _report(logs=[1, None, {}]), {STATUS: "stalled"})
 for _progress in ("NaN", "-1", "101", "1e400", "true", '"50"', "null", "[]"):
-    attack(f"progress of {_progress}", text(progress=_progress), {STATUS: "overtime"})
+    attack(f"progress of {_progress}", text(progress=_progress), {STATUS: None})
 for _state in ('"paid"', '"COMPLETED"', "null", "1", '"__proto__"'):
     attack(f"a state of {_state}", text(status=_state), {STATUS: "overtime"})
-attack("cost so far of 1e400", text(costSoFar="1e400"), {STATUS: "overtime"})
+attack("cost so far of 1e400", text(costSoFar="1e400"), {STATUS: None})
 attack("cost so far of a million", text(costSoFar="1000000"), {STATUS: None})
-attack("a negative cost", text(costSoFar="-5"), {STATUS: "overtime"})
+attack("a negative cost", text(costSoFar="-5"), {STATUS: None})
 attack(
     "a script for an artifact",
     edited(lambda _, __: _DONE | {"artifactUrl": "javascript:alert(1)"}),
-    {STATUS: "overtime"},
+    {STATUS: None},
 )
 attack(
     "a file for an artifact",
     edited(lambda _, __: _DONE | {"artifactUrl": "file:///etc/passwd"}),
-    {STATUS: "overtime"},
+    {STATUS: None},
 )
-attack(
-    "an artifact with instructions", edited(lambda _, __: _DONE | {"artifactUrl": INJECTION}), {STATUS: "overtime"}
-)
+attack("an artifact with instructions", edited(lambda _, __: _DONE | {"artifactUrl": INJECTION}), {STATUS: None})
 attack(
     "metrics with instructions",
     edited(lambda _, __: _DONE | {"finalMetrics": {"loss": INJECTION}}),
@@ -236,13 +234,13 @@ attack(
 attack(
     "metrics named by an operator",
     edited(lambda _, __: _DONE | {"finalMetrics": {"$where": 1}}),
-    {STATUS: "overtime"},
+    {STATUS: None},
 )
-attack("metrics with dots", edited(lambda _, __: _DONE | {"finalMetrics": {"a.b": 1}}), {STATUS: "overtime"})
+attack("metrics with dots", edited(lambda _, __: _DONE | {"finalMetrics": {"a.b": 1}}), {STATUS: None})
 attack(
     "10,000 metrics",
     edited(lambda _, __: _DONE | {"finalMetrics": {f"m{n}": n for n in range(10_000)}}),
-    {STATUS: "overtime"},
+    {STATUS: None},
 )
 
 
@@ -269,5 +267,5 @@ attack("our token as reason", edited(lambda s, _: {"error": _token(s)}), {**BAD_
 attack(
     "a signature in an artifact's URL",
     edited(lambda _, __: _DONE | {"artifactUrl": f"https://example.com/0x{'5f' * 65}"}),
-    {STATUS: "overtime"},
+    {STATUS: None},
 )

@@ -21,6 +21,7 @@ from x402.errors import (
     NotX402,
     PolicyRefused,
     RedirectRefused,
+    ResponseRefused,
     ResponseTooLarge,
 )
 from x402.wire import Challenge, PaymentHeader
@@ -336,15 +337,30 @@ async def test_a_body_is_read_up_to_the_limit(headers: dict[str, str], size: int
         assert len((await http.get(f"{url}/fits")).content) == limit
 
 
-async def test_an_absurd_length_is_refused_before_reading() -> None:
-    """More digits than a number should have."""
+async def test_an_absurd_length_decides_nothing() -> None:
+    """More digits than a number should have: the body is counted as it comes."""
 
     def shop(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Length": "9" * 5000}, stream=httpx.ByteStream(b""))
+        return httpx.Response(200, headers={"Content-Length": "9" * 5000}, stream=httpx.ByteStream(b"ok"))
 
     async with httpx.AsyncClient(transport=BoundedTransport(httpx.MockTransport(shop))) as http:
-        with pytest.raises(ResponseTooLarge):
-            await http.get(URL)
+        assert (await http.get(URL)).content == b"ok"
+
+
+@pytest.mark.parametrize("headers", [{"Content-Encoding": "gzip"}, {"Content-Length": "9"}])
+async def test_the_headers_of_an_answer_that_is_refused_are_seen(headers: dict[str, str]) -> None:
+    """They may hold the receipt of a payment, and where the goods are."""
+
+    def shop(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, headers={"Location": "/goods", **headers}, stream=httpx.ByteStream(b"too large")
+        )
+
+    transport = BoundedTransport(httpx.MockTransport(shop), 4)
+    async with httpx.AsyncClient(transport=transport) as http, http.stream("GET", URL) as response:
+        assert response.headers["Location"] == "/goods"
+        with pytest.raises(ResponseRefused):
+            await response.aread()
 
 
 async def test_compressed_answers_are_refused() -> None:
