@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from datetime import datetime, timedelta
 from typing import Final
 
 from agent.audit import observe
 from agent.ledger import put_job
 from agent.lifecycle import JOB, LIVE_JOB, move
-from agent.models import Ending, Failure, Job, Outcome, Run
+from agent.models import Ending, Failure, Job, Json, Outcome, Run
 from vendors.models import JobReport
 from vendors.text import clean
 
-__all__ = ["LOG_LINES_PER_TICK", "MAX_MESSAGE", "NOBODYS_FAULT", "fail", "follow", "look_again", "overdue"]
+__all__ = [
+    "LOG_LINES_PER_TICK",
+    "MAX_MESSAGE",
+    "NOBODYS_FAULT",
+    "fail",
+    "follow",
+    "look_again",
+    "overdue",
+    "patience",
+]
 
 LOG_LINES_PER_TICK: Final = 100
 """Vendor log lines taken over in one tick; the rest comes with the next."""
@@ -49,6 +60,12 @@ def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_f
     )
 
 
+HOURS_OF_A_STALL: Final = 8.0
+"""STALL_SECONDS is for jobs of up to so many hours; longer ones get as much more as they are longer."""
+
+MAX_LOG_RESTARTS: Final = 20
+"""Times that a job's log may begin again and be shown from its start."""
+
 LONGEST_LOOK: Final = 120.0
 """Seconds between two looks at a job that has gone on for long; longer only where POLL_SECONDS is."""
 
@@ -70,7 +87,7 @@ def look_again(job: Job, now: datetime, poll: float, stall: float) -> datetime:
     again = now + timedelta(seconds=seconds)
     ends = [job.created_at + timedelta(hours=job.job_params.max_hours, seconds=stall)]
     if job.trouble is None:
-        ends.append(job.progress_at + timedelta(seconds=stall))
+        ends.append(job.progress_at + patience(job, stall))
     return min([again, *(end + _JUST_AFTER for end in ends if end >= now)])
 
 
@@ -79,33 +96,58 @@ def follow(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
 
     A completed job ends the run; a failed one leaves it to the planner.
     """
-    run, job = _take_logs(run, job, report, now)
+    run, job = _take_logs(run, _alive(job, report, now), report, now)
     job = job.model_copy(update={"news_at": _news(job, report, now)})
-    if report.progress is not None and report.progress > job.progress:
-        job = job.model_copy(update={"progress": report.progress, "progress_at": now})
     if report.status == "failed":
         why = report.error_message or "the vendor gave no reason"
         return fail(run, job, "vendor_failed", why, now, vendor_fault=True)
     if report.status == "completed":
         return _complete(run, job, report, now)
     if report.status == "running" and job.status == "submitted":
-        job = job.model_copy(update={"status": move(JOB, job.status, "start"), "progress_at": now})
+        job = job.model_copy(update={"status": move(JOB, job.status, "start")})
     return put_job(run, job)
 
 
 def overdue(job: Job, now: datetime, stall_seconds: float) -> tuple[str, str] | None:
-    """Code and message if a live job has used up its allowance: no progress, or the time paid for is over.
+    """Code and message if a live job has used up its allowance: no sign of life, or the time paid for is over.
 
     While the vendor cannot be asked (`trouble`) nobody knows of progress: then only the time paid for counts.
     """
     if job.status not in LIVE_JOB:
         return None
-    if job.trouble is None and now - job.progress_at > timedelta(seconds=stall_seconds):
-        return "stalled", f"no progress for more than {stall_seconds:g} s, still at {job.progress:g} %"
+    silent = patience(job, stall_seconds)
+    if job.trouble is None and now - job.progress_at > silent:
+        return "stalled", f"no progress for more than {silent.total_seconds():g} s, still at {job.progress:g} %"
     allowed = timedelta(hours=job.job_params.max_hours, seconds=stall_seconds)
     if now - job.created_at > allowed:
         return "overtime", f"not finished {stall_seconds:g} s after the {job.job_params.max_hours:g} h paid for"
     return None
+
+
+def patience(job: Job, stall_seconds: float) -> timedelta:
+    """How long a job may show no sign of life: `stall_seconds`, and more for one of more than eight hours.
+
+    One of 40 hours that reports whole per cents says nothing new for 24 minutes.
+    """
+    return timedelta(seconds=stall_seconds * max(1.0, job.job_params.max_hours / HOURS_OF_A_STALL))
+
+
+def _alive(job: Job, report: JobReport, now: datetime) -> Job:
+    """The job after a report: whatever changed in it, in either direction, is a sign of life."""
+    told: list[object] = [
+        report.status,
+        report.progress,
+        len(report.logs),
+        report.logs[-1:],
+        report.remaining_minutes,
+        report.cost_so_far,
+        report.metrics,
+    ]
+    signs = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    if signs == job.signs:
+        return job
+    progress = job.progress if report.progress is None else report.progress
+    return job.model_copy(update={"progress": progress, "signs": signs, "progress_at": now})
 
 
 def _news(job: Job, report: JobReport, now: datetime) -> datetime | None:
@@ -117,19 +159,24 @@ def _news(job: Job, report: JobReport, now: datetime) -> datetime | None:
 
 
 def _take_logs(run: Run, job: Job, report: JobReport, now: datetime) -> tuple[Run, Job]:
-    fresh = report.logs[job.logs_seen : job.logs_seen + LOG_LINES_PER_TICK]
+    about: dict[str, Json] = {"jobId": str(job.id), "vendorId": job.vendor_id}
+    seen = job.logs_seen
+    if len(report.logs) < seen and report.logs and job.logs_restarted < MAX_LOG_RESTARTS:
+        run = observe(run, now, "job_log", "(the log begins again)", about)
+        job, seen = job.model_copy(update={"logs_restarted": job.logs_restarted + 1}), 0
+    fresh = report.logs[seen : seen + LOG_LINES_PER_TICK]
     for line in fresh:
-        run = observe(run, now, "job_log", line, {"jobId": str(job.id), "vendorId": job.vendor_id})
-    seen = job.logs_seen + len(fresh)
+        run = observe(run, now, "job_log", line, about)
+    seen += len(fresh)
     if report.status in ("completed", "failed") and seen < len(report.logs):
         run = observe(
             run,
             now,
             "job_log",
             f"({len(report.logs) - seen} more lines were not kept)",
-            {"jobId": str(job.id), "vendorId": job.vendor_id},
+            about,
         )
-    return run, job.model_copy(update={"logs_seen": seen, "trouble": None})
+    return run, job.model_copy(update={"logs_seen": seen, "trouble": None, "unknown_since": None})
 
 
 def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:

@@ -179,8 +179,11 @@ class JobParams(Document):
 class Job(Document):
     """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce.
 
-    `trouble` is why the vendor could not be asked how the job does, the last time it could not; `news_at` when it
-    has something to tell, by its own word: the job's end, or log lines that one tick had no room for.
+    `trouble` is why the vendor could not be asked how the job does, the last time it could not, `unknown_since`
+    since when it says that it does not know the job. `signs` is a digest of its last report: any change is a sign
+    of life, at `progress_at`. `news_at` is when it has something to tell, by its own word: the job's end, or log
+    lines that one tick had no room for. `logs_seen` counts the lines taken of the log as it stands,
+    `logs_restarted` how often it began again.
     """
 
     id: ObjectId = Field(alias="_id")
@@ -194,8 +197,11 @@ class Job(Document):
     progress: float = 0.0
     progress_at: datetime
     news_at: datetime | None = None
+    signs: str | None = None
     logs_seen: int = 0
+    logs_restarted: int = 0
     trouble: str | None = None
+    unknown_since: datetime | None = None
     artifact_url: str | None = None
     final_metrics: dict[str, float | str] | None = None
     failure: Failure | None = None

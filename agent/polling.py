@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Final
 
 from agent.deadline import Deadline
@@ -15,9 +16,14 @@ from agent.purchase import CALL_SECONDS
 from agent.services import Services
 from vendors.errors import InvalidVendor, VendorError, VendorRefused
 
-__all__ = ["poll_jobs"]
+__all__ = ["FORGOTTEN_AFTER", "poll_jobs"]
 
-_JOB_UNKNOWN: Final = frozenset({404, 410})
+_GONE: Final = 410
+_NOT_FOUND: Final = 404
+
+FORGOTTEN_AFTER: Final = timedelta(minutes=5)
+"""How long a vendor must say that it does not know a job. At first it may not know it yet, and later one of its
+machines may not: a single 404 is no end."""
 
 
 async def poll_jobs(desk: LeasedRun, services: Services, deadline: Deadline) -> None:
@@ -37,10 +43,13 @@ async def _poll(desk: LeasedRun, services: Services, job: Job, deadline: Deadlin
         within = deadline.allow(CALL_SECONDS)
         report = await services.client.status(vendor, job.vendor_job_id, within=within)
     except VendorRefused as exc:
-        if exc.status in _JOB_UNKNOWN:
+        since = services.world.now() if job.unknown_since is None else job.unknown_since
+        lost = exc.status == _NOT_FOUND and services.world.now() - since >= FORGOTTEN_AFTER
+        if lost or exc.status == _GONE:
             _fail(desk, services, job, "job_forgotten", "the vendor no longer knows the job", fault=True)
         else:
-            _note_trouble(desk, job, exc)
+            unknown = {"unknown_since": since} if exc.status == _NOT_FOUND else {}
+            _note_trouble(desk, job.model_copy(update=unknown), exc)
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
         _note_trouble(desk, job, exc)
     else:

@@ -72,7 +72,7 @@ _LATER: Final = {
 
 _REFUSED_ADVICE: Final = {
     (Call.SUBMIT, 410): "nothing was bought: ask for a new quote",
-    (Call.STATUS, 404): "it does not know the job: count it as failed",
+    (Call.STATUS, 404): "it does not know the job: ask again, and count it as failed if that lasts",
     (Call.STATUS, 410): "it no longer knows the job: count it as failed",
 }
 

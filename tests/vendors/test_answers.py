@@ -91,7 +91,7 @@ def test_unpaid_an_unreadable_body_breaks_the_contract(read: Read) -> None:
     [
         (read_quote, 401, "check that GPU_VENDOR_SECRET holds this vendor's token"),
         (read_report, 403, "check that GPU_VENDOR_SECRET holds this vendor's token"),
-        (read_report, 404, "it does not know the job: count it as failed"),
+        (read_report, 404, "it does not know the job: ask again, and count it as failed if that lasts"),
         (unpaid_submission, 410, "nothing was bought: ask for a new quote"),
         (read_quote, 404, "change the request or use another vendor"),
     ],
