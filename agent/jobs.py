@@ -34,7 +34,20 @@ MAX_MESSAGE: Final = 1_000
 _FAR: Final = 60.0
 _JUST_AFTER: Final = timedelta(milliseconds=1)
 
-NOBODYS_FAULT: Final = frozenset({"abandoned", "key_revoked", "limit_reached", "order_lapsed", "run_ended"})
+NOBODYS_FAULT: Final = frozenset(
+    {
+        "abandoned",
+        "insufficient_funds",
+        "key_revoked",
+        "limit_reached",
+        "order_lapsed",
+        "payment_not_possible",
+        "run_ended",
+        "vendor_barred",
+        "vendor_removed",
+        "wallet_unfit",
+    }
+)
 """Codes of failures that say nothing about the vendor: a planner may go to it again."""
 
 

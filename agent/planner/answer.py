@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -16,6 +17,8 @@ from x402.codec import load_json
 
 __all__ = ["Answer", "NotUsable", "read_action", "read_completion", "seconds_to_wait"]
 
+_THOUGHTS_BEGIN: Final = re.compile(r"(?i)<(?:think|thinking|thought|reasoning)>")
+_THOUGHTS_END: Final = re.compile(r"(?i)</(?:think|thinking|thought|reasoning)>")
 _MAX_ANSWER: Final = 20_000
 _MAX_PROBLEMS: Final = 5
 _MAX_PROBLEM: Final = 160
@@ -111,8 +114,10 @@ def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
 
 
 def _only_object(text: str) -> str:
-    """From the first brace to the last: a second object makes it invalid. Some models think aloud before."""
-    said = text[:_MAX_ANSWER].rpartition("</think>")[2]
+    """From the first brace to the last: a second object makes it invalid. Some models think aloud before: what
+    they think is no answer, least of all where it never ends.
+    """
+    said = _THOUGHTS_BEGIN.split(_THOUGHTS_END.split(text[:_MAX_ANSWER])[-1])[0]
     return said[said.find("{") : said.rfind("}") + 1]
 
 

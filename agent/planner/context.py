@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
+from math import floor
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from agent.lifecycle import JobStatus
 from agent.money import at_rate, usd_text
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from agent.models import Constraints
 
 __all__ = [
+    "MAX_FAILURES",
     "MAX_HOURS",
     "MAX_REASON",
     "MAX_WAIT",
+    "USUAL_HOURS",
     "Abort",
     "Action",
     "JobView",
@@ -32,12 +36,19 @@ __all__ = [
     "Wait",
     "beyond",
     "check",
+    "most_hours",
     "obstacles",
     "under_way",
 ]
 
 MAX_HOURS: Final = 720
 """Most hours that one job may be bought for: thirty days."""
+
+USUAL_HOURS: Final = 1.0
+"""Most hours of a job where the user does not say how many."""
+
+MAX_FAILURES: Final = 2
+"""Failures in one run after which a vendor is not rented from again in it."""
 
 MAX_WAIT: Final = 3_600
 """Most seconds that a planner may wait."""
@@ -94,19 +105,24 @@ class PlanContext:
     idle_waits: int
 
 
-def _readable(reason: str) -> str:
-    shown = clean(reason, MAX_REASON)
-    if not shown:
-        raise ValueError("must say why")
-    return shown
+def _readable(reason: object) -> str:
+    """A reason is only shown: what is no text says nothing, and a long one is cut."""
+    return (clean(reason, MAX_REASON) if isinstance(reason, str) else "") or "no reason given"
+
+
+def _hundredths(hours: float) -> float:
+    whole = floor(Decimal(str(hours)) * 100) / 100
+    if whole == 0:
+        raise ValueError("must be at least 0.01 hours")
+    return whole
 
 
 def _number(hours: float) -> float | int:
     return int(hours) if hours.is_integer() else hours
 
 
-_Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON), AfterValidator(_readable)]
-_Hours = Annotated[float, Field(gt=0, le=MAX_HOURS), PlainSerializer(_number)]
+_Reason = Annotated[str, BeforeValidator(_readable)]
+_Hours = Annotated[float, Field(gt=0, le=MAX_HOURS), AfterValidator(_hundredths), PlainSerializer(_number)]
 
 
 class _Action(BaseModel):
@@ -116,12 +132,12 @@ class _Action(BaseModel):
 
 
 class StartJob(_Action):
-    """Rent from a vendor for at most `maxHours`."""
+    """Rent from a vendor for at most `maxHours`, in whole hundredths: what is finer is cut off."""
 
     action: Literal["start_job"] = "start_job"
     vendorId: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")  # noqa: N815
-    maxHours: _Hours  # noqa: N815
-    reason: _Reason
+    maxHours: _Hours = USUAL_HOURS  # noqa: N815
+    reason: _Reason = "no reason given"
 
 
 class Wait(_Action):
@@ -129,14 +145,14 @@ class Wait(_Action):
 
     action: Literal["wait"] = "wait"
     seconds: int = Field(default=30, ge=1, le=MAX_WAIT)
-    reason: _Reason
+    reason: _Reason = "no reason given"
 
 
 class Abort(_Action):
     """Give the run up: the goal cannot be reached."""
 
     action: Literal["abort"] = "abort"
-    reason: _Reason
+    reason: _Reason = "no reason given"
 
 
 Action = Annotated[StartJob | Wait | Abort, Field(discriminator="action")]
@@ -163,7 +179,7 @@ def check(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
 
 
 def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
-    """Why the user's constraints rule this vendor out, whatever the hours; empty if they do not."""
+    """What rules this vendor out, whatever the hours: limits, the user's constraints, its failures in this run."""
     allowed = context.constraints
     found = [] if vendor.barred is None else [vendor.barred]
     if allowed.vendor_ids is not None and vendor.vendor_id not in allowed.vendor_ids:
@@ -175,6 +191,8 @@ def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
         found.append(
             f"{vendor.vendor_id} asks {usd_text(price)} USD per hour, the user allows {usd_text(most)} USD"
         )
+    if vendor.failures_in_run >= MAX_FAILURES:
+        found.append(f"{vendor.vendor_id} failed {vendor.failures_in_run} times in this run")
     return found
 
 
@@ -194,6 +212,11 @@ def beyond(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
     ]
 
 
+def most_hours(allowed: Constraints) -> float:
+    """The most hours that one job may be bought for."""
+    return USUAL_HOURS if allowed.max_hours is None else allowed.max_hours
+
+
 def under_way(context: PlanContext) -> JobView | None:
     """The job that is not over yet, if there is one."""
     return next((job for job in context.jobs if job.status not in ("completed", "failed")), None)
@@ -202,8 +225,8 @@ def under_way(context: PlanContext) -> JobView | None:
 def _too_long(hours: float, context: PlanContext) -> list[str]:
     allowed = context.constraints
     problems = []
-    if allowed.max_hours is not None and hours > allowed.max_hours:
-        problems.append(f"{hours:g} h is more than the {allowed.max_hours:g} h that the user allows")
+    if hours > (most := most_hours(allowed)):
+        problems.append(f"{hours:g} h is more than the {most:g} h that the user allows")
     if allowed.deadline is not None and context.now + timedelta(hours=hours) > allowed.deadline:
         problems.append(f"{hours:g} h would run past the deadline {allowed.deadline.isoformat()}")
     return problems

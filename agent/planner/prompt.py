@@ -13,12 +13,21 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.money import usd_text
-from agent.planner.context import MAX_HOURS, MAX_REASON, MAX_WAIT, JobView, PlanContext, VendorView, obstacles
+from agent.planner.context import (
+    MAX_HOURS,
+    MAX_REASON,
+    MAX_WAIT,
+    JobView,
+    PlanContext,
+    VendorView,
+    most_hours,
+    obstacles,
+)
 from vendors.text import clean
 
 __all__ = ["PROMPT_VERSION", "SYSTEM", "Refused", "question", "schema"]
 
-PROMPT_VERSION: Final = "2"
+PROMPT_VERSION: Final = "3"
 """Recorded with each plan. A change to the words below or to the fields of the data raises it."""
 
 SYSTEM: Final = f"""\
@@ -110,7 +119,7 @@ def _constraints(context: PlanContext) -> dict[str, object]:
     return {
         "gpuType": None if allowed.gpu_type is None else clean(allowed.gpu_type, _MAX_NAME),
         "jobType": None if allowed.job_type is None else clean(allowed.job_type, _MAX_NAME),
-        "maxHours": allowed.max_hours,
+        "maxHours": most_hours(allowed),
         "maxPricePerHour": None if most is None else usd_text(most),
         "deadline": None if allowed.deadline is None else allowed.deadline.isoformat(),
     }

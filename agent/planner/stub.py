@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from math import floor
-from typing import Final
 
 from agent.money import at_rate, usd_text
 from agent.planner import Plan
@@ -16,17 +15,13 @@ from agent.planner.context import (
     StartJob,
     VendorView,
     Wait,
+    most_hours,
     obstacles,
     under_way,
 )
 from vendors.text import clean
 
-__all__ = ["MAX_FAILURES", "StubPlanner", "decide"]
-
-MAX_FAILURES: Final = 2
-"""Failures in one run after which a vendor is not tried again."""
-
-_USUAL_HOURS: Final = 1.0
+__all__ = ["StubPlanner", "decide"]
 
 
 class StubPlanner:
@@ -57,7 +52,7 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
     hours = _hours(context)
     if hours <= 0:
         return Abort(reason="no time is left for a job before the deadline")
-    eligible = [vendor for vendor in context.vendors if not _ruled_out(vendor, context)]
+    eligible = [vendor for vendor in context.vendors if not obstacles(vendor, context)]
     affordable = [vendor for vendor in eligible if _cost(vendor, hours) <= context.budget_remaining]
     if not affordable:
         return Abort(reason=clean(_why_not(context, eligible, hours), MAX_REASON))
@@ -72,18 +67,11 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
 def _hours(context: PlanContext) -> float:
     """What the user allows, or one hour; no more than is left before the deadline, in hundredths."""
     allowed = context.constraints
-    hours = _USUAL_HOURS if allowed.max_hours is None else allowed.max_hours
+    hours = most_hours(allowed)
     if allowed.deadline is not None:
         left = (allowed.deadline - context.now).total_seconds()
         hours = min(hours, floor(left / 36) / 100)
     return min(hours, MAX_HOURS)
-
-
-def _ruled_out(vendor: VendorView, context: PlanContext) -> list[str]:
-    found = obstacles(vendor, context)
-    if vendor.failures_in_run >= MAX_FAILURES:
-        found.append(f"{vendor.vendor_id} failed {vendor.failures_in_run} times in this run")
-    return found
 
 
 def _rank(vendor: VendorView, hours: float) -> tuple[int, Decimal, str]:
@@ -118,5 +106,5 @@ def _why_not(context: PlanContext, eligible: list[VendorView], hours: float) -> 
             f"cheapest is {vendor_id} at {usd_text(cost)} USD for {hours:g} h, "
             f"{usd_text(context.budget_remaining)} USD remain"
         )
-    reasons += [found[0] for vendor in context.vendors if (found := _ruled_out(vendor, context))]
+    reasons += [found[0] for vendor in context.vendors if (found := obstacles(vendor, context))]
     return "no vendor can be had: " + "; ".join(reasons)

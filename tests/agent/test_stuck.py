@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import pytest
@@ -18,6 +18,7 @@ from agent.planner.stub import decide
 from agent.rounds import tick_due
 from agent.services import Services
 from agent.tick import TickResult, tick
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Clock, Stage, a_stage
 
@@ -106,15 +107,26 @@ async def test_ticking_by_hand_does_not_use_up_a_wait() -> None:
 
 async def test_twenty_jobs_are_the_end_while_money_is_held_as_well() -> None:
     """Failed jobs whose authorizations are out are over, whatever becomes of the money."""
-    stage = await a_stage(
-        "gpu_vendor_1:reject_payment",
-        planner=Always(StartJob(vendorId="gpu_vendor_1", maxHours=0.01, reason="again")),
-    )
+    many = tuple(replace(DEFAULT_CATALOG[0], vendor_id=f"vendor_{number}") for number in range(11))
+    stage = await a_stage("reject_payment", vendors=many)
 
-    run = await stage.finish(await stage.start(), 400)
+    run = await stage.finish(await stage.start(constraints={"max_hours": 0.01}), 400)
 
     assert run.failure is not None
     assert (run.failure.code, run.jobs_started) == ("too_many_jobs", MAX_JOBS)
+
+
+async def test_a_planner_that_insists_on_a_failing_vendor_gets_two_jobs_there() -> None:
+    """A model spent 28 of 100 dollars at one that way. Its plan is refused until it has waited too often."""
+    stage = await a_stage(
+        "gpu_vendor_1:fail_at_epoch=1",
+        planner=Always(StartJob(vendorId="gpu_vendor_1", maxHours=1, reason="again")),
+    )
+
+    run = await stage.finish(await stage.start(100_000_000), 400)
+
+    assert run.failure is not None
+    assert (run.failure.code, run.jobs_started, run.budget_spent) == ("stalled", 2, 2_800_000)
 
 
 async def test_a_vendor_that_became_unusable_is_trouble_and_not_a_fault() -> None:

@@ -376,10 +376,8 @@ async def test_a_planner_that_gives_up_ends_the_run_with_its_reason() -> None:
 
 async def test_a_run_that_only_fails_ends() -> None:
     """Even if it never costs anything."""
-    stage = await a_stage(
-        "gpu_vendor_1:http_500=quote",
-        planner=Scripted([StartJob(vendorId="gpu_vendor_1", maxHours=1.0, reason="again")]),
-    )
+    many = tuple(replace(FIRST, vendor_id=f"vendor_{number}") for number in range(11))
+    stage = await a_stage("malformed_json=quote", vendors=many)
 
     run = await stage.finish(await stage.start())
 

@@ -82,9 +82,16 @@ def test_an_object_that_is_no_action_is_refused_field_by_field() -> None:
 
     assert problems(said(text)) == [
         "maxHours: Input should be greater than 0",
-        "reason: Field required",
         "why: Extra inputs are not permitted",
     ]
+
+
+@pytest.mark.parametrize("tag", ["think", "thinking", "THINK", "reasoning"])
+def test_thoughts_that_do_not_end_are_no_answer(tag: str) -> None:
+    """The model ran out of room while it weighed a plan: it has not decided."""
+    found = problems(said(f"<{tag}>I could answer {START} but"))
+
+    assert found == ["the answer is not exactly one valid JSON object"]
 
 
 def test_an_unknown_action_is_refused() -> None:

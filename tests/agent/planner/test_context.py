@@ -58,21 +58,15 @@ def test_a_wait_is_thirty_seconds_unless_it_says_so() -> None:
     [
         {},
         {"action": "buy_everything", "reason": "r"},
-        {"action": "abort"},
-        {"action": "abort", "reason": ""},
-        {"action": "abort", "reason": " \n"},
-        {"action": "abort", "reason": "\u200b\u202e"},
-        {"action": "abort", "reason": "why? " * 100 + "?"},
-        {"action": "abort", "reason": 1},
         {"action": "abort", "reason": "r", "then": "start_job"},
         {"action": "wait", "seconds": 0, "reason": "r"},
         {"action": "wait", "seconds": 3601, "reason": "r"},
         {"action": "wait", "seconds": "30", "reason": "r"},
         {"action": "wait", "seconds": True, "reason": "r"},
-        {"action": "start_job", "vendorId": "v", "reason": "r"},
         {"action": "start_job", "maxHours": 1, "reason": "r"},
         {"action": "start_job", "vendorId": "v", "maxHours": 0, "reason": "r"},
         {"action": "start_job", "vendorId": "v", "maxHours": -1, "reason": "r"},
+        {"action": "start_job", "vendorId": "v", "maxHours": 0.0099, "reason": "r"},
         {"action": "start_job", "vendorId": "v", "maxHours": 720.01, "reason": "r"},
         {"action": "start_job", "vendorId": "v", "maxHours": float("nan"), "reason": "r"},
         {"action": "start_job", "vendorId": "v", "maxHours": float("inf"), "reason": "r"},
@@ -179,12 +173,52 @@ def test_all_problems_are_told_at_once() -> None:
     assert len(check(start(hours=2), context(budget=0, constraints=tight, jobs=(job("running"),)))) == 6
 
 
+@pytest.mark.parametrize(
+    ("reason", "shown"),
+    [
+        (None, "no reason given"),
+        ("", "no reason given"),
+        (" \n", "no reason given"),
+        ("\u200b\u202e", "no reason given"),
+        (1, "no reason given"),
+        ({"text": "r"}, "no reason given"),
+        ("why? " * 100 + "?", ("why? " * 100)[:499] + "…"),
+    ],
+    ids=repr,
+)
+def test_a_reason_is_only_shown(reason: object, shown: str) -> None:
+    """A choice stands whatever its explanation looks like."""
+    action = TypeAdapter(Action).validate_python({"action": "abort", "reason": reason})
+    assert action == Abort(reason=shown)
+    assert TypeAdapter(Action).validate_python({"action": "abort"}) == Abort(reason="no reason given")
+
+
+@pytest.mark.parametrize(("asked", "hours"), [(1 / 3, 0.33), (0.999, 0.99), (0.01, 0.01), (0.29, 0.29), (1, 1)])
+def test_hours_are_whole_hundredths_and_never_more_than_asked(asked: float, hours: float) -> None:
+    """A quote for 0.3333333333333333 hours is one that no vendor can mean."""
+    assert start(hours=asked).maxHours == hours
+
+
+def test_hours_left_out_are_one() -> None:
+    """By any planner, and no planner may buy more where the user does not say so."""
+    assert StartJob.model_validate({"action": "start_job", "vendorId": "v"}).maxHours == 1
+    assert check(start(hours=1), context()) == []
+    assert check(start(hours=1.01), context()) == ["1.01 h is more than the 1 h that the user allows"]
+
+
+def test_a_vendor_that_failed_twice_is_not_rented_from_again() -> None:
+    """Whatever planner insists on it."""
+    failing = replace(FIRST, failures_in_run=2)
+    assert check(start(), context(failing)) == ["gpu_vendor_1 failed 2 times in this run"]
+    assert check(start(), context(replace(FIRST, failures_in_run=1))) == []
+
+
 def test_the_cost_is_rounded_up() -> None:
     """A third of a micro-dollar over the budget is over the budget."""
-    third = 1 / 3
+    odd = replace(FIRST, base_price_per_hour=1_400_001)
 
-    assert check(start(hours=third), context(budget=466_666)) != []
-    assert check(start(hours=third), context(budget=466_667)) == []
+    assert check(start(hours=0.33), context(odd, budget=462_000)) != []
+    assert check(start(hours=0.33), context(odd, budget=462_001)) == []
 
 
 @pytest.mark.parametrize("action", [Wait(reason="r", seconds=3600), Abort(reason="r")])

@@ -153,7 +153,7 @@ def test_a_changed_prompt_has_a_new_version() -> None:
     asked = question(context(jobs=(job(),)), Refused("answer", ["problem"]))
     digest = hashlib.sha256(f"{SYSTEM}{asked}".encode()).hexdigest()
 
-    assert (PROMPT_VERSION, digest[:16]) == ("2", "fd39d472c42425c7")
+    assert (PROMPT_VERSION, digest[:16]) == ("3", "69e0c912a37ec86b")
 
 
 def form(action: str, **fields: object) -> dict[str, object]:
