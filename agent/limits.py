@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from bson import ObjectId
 from pydantic import Field
@@ -19,6 +18,7 @@ from pydantic import Field
 from agent.models import Document
 from agent.money import usd_text
 from vendors.models import Vendor
+from x402.hosts import among
 
 __all__ = [
     "LOOK_AGAIN",
@@ -191,7 +191,7 @@ def barred(limits: Limits, vendor: Vendor) -> str | None:
 
 def off_limits(limits: Limits, vendor: Vendor) -> str | None:
     """Why nothing is sent to where this vendor is, our token least of all, or None."""
-    if limits.hosts is not None and not _among(vendor.endpoint, limits.hosts):
+    if limits.hosts is not None and not among(vendor.endpoint, limits.hosts):
         return f"the host of {vendor.vendor_id} is not in ALLOWED_HOSTS"
     return None
 
@@ -211,10 +211,3 @@ def _free_at(short: Shortage, now: datetime) -> datetime | None:
         return None
     soon = now + LOOK_AGAIN if short.asked <= short.left + short.pending else None
     return min((each for each in (soon, short.ends) if each is not None), default=None)
-
-
-def _among(endpoint: str, hosts: frozenset[str]) -> bool:
-    parts = urlsplit(endpoint)
-    host = (parts.hostname or "").lower()
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return host in hosts or f"{host}:{port}" in hosts

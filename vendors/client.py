@@ -30,7 +30,7 @@ from vendors.errors import InvalidVendor, VendorError
 from vendors.guard import GuardedTransport
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_token
 from vendors.withholding import withhold, withhold_from_error
-from x402.client import BoundedTransport, PaymentAuth
+from x402.client import READ_ON, BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
 from x402.errors import MalformedHeader, NotX402, ResponseRefused, ResponseTooLarge, UnsupportedVersion
 
@@ -212,6 +212,8 @@ class VendorClient:
                 headers=headers,
                 timeout=per_phase,
             )
+            if call is not Call.QUOTE:
+                request.extensions[READ_ON] = True
             assert request.url.host  # decodes an international name, or raises
         except (httpx.InvalidURL, UnicodeError) as exc:
             raise InvalidVendor("endpoint", f"{vendor.endpoint} is no URL that can be called") from exc

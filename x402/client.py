@@ -26,13 +26,17 @@ from x402.wire import Challenge, PaymentHeader
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["BoundedTransport", "PaymentAuth", "tls_context"]
+__all__ = ["READ_ON", "BoundedTransport", "PaymentAuth", "tls_context"]
 
 _log = logging.getLogger(__name__)
 
 _PAYMENT_REQUIRED: Final = 402
 _WARN_SKEW: Final = 30.0
 _PAID_URL: Final = "x402.paid_url"
+
+READ_ON: Final = "x402.read_on"
+"""Extension of a request of whose answer the beginning counts too: one announced as too long is read as far as it
+may be, and refused only then."""
 
 
 class PaymentAuth(httpx.Auth):
@@ -157,6 +161,10 @@ class _BoundedStream(httpx.AsyncByteStream):
         if encoding not in ("", "identity"):
             host = self._request.url.host
             raise EncodedResponse(f"{host} sent a compressed body although identity was asked for")
+        announced = self._headers.get("Content-Length", "")
+        too_long = announced.isdecimal() and (len(announced) > 18 or int(announced) > self._limit)
+        if too_long and READ_ON not in self._request.extensions:
+            _too_large(self._request, self._limit)
         seen = 0
         async for chunk in self._stream:
             seen += len(chunk)

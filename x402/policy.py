@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 from x402.codec import clean, is_address
 from x402.errors import PolicyRefused
+from x402.hosts import place
 from x402.networks import Asset, asset, chain_id
 from x402.purse import UNASKED, Purse, none_payable, objection
 from x402.wire import Challenge, Offer
@@ -58,7 +58,7 @@ class Policy:
             raise ValueError("assets and payees must be addresses")
         if self.max_validity_seconds < _SHORTEST_VALIDITY:
             raise ValueError(f"max_validity_seconds must be at least {_SHORTEST_VALIDITY}")
-        if self.origin is not None and _place(self.origin) is None:
+        if self.origin is not None and place(self.origin) is None:
             raise ValueError("origin is not an absolute URL")
 
 
@@ -139,7 +139,7 @@ def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str |
     stated = (challenge.resource or {}).get("url") if offer.version > 1 else offer.raw.get("resource")
     if policy.origin is None or stated is None or stated == "":
         return None
-    called, meant = _place(policy.origin), _place(stated) if isinstance(stated, str) else None
+    called, meant = place(policy.origin), place(stated) if isinstance(stated, str) else None
     if called and meant and meant[:2] == called[:2] and f"{meant[2]}/".startswith(f"{called[2]}/"):
         return None
     return "the terms are for another resource than the one that was called"
@@ -163,16 +163,3 @@ def _outside(offer: Offer, policy: Policy) -> str | None:
 
 def _among(address: str, allowed: frozenset[str] | None) -> bool:
     return allowed is None or address.lower() in map(str.lower, allowed)
-
-
-def _place(url: str) -> tuple[str, int | None, str] | None:
-    """Host, port and path of a URL; a port that is its scheme's default counts as none."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    if not parts.hostname:
-        return None
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.hostname, None if port == default else port, parts.path.rstrip("/")

@@ -22,7 +22,17 @@ import httpx
 from agent.errors import ConfigurationError
 from agent.models import SignedAuthorization
 from scripts.pay.journal import Journal, Purchase, PurchaseBusy, Signed
-from scripts.pay.rules import AGAIN, MAX_VALIDITY, chosen, fault, judged, payable, priced, still_open
+from scripts.pay.rules import (
+    AGAIN,
+    MAX_VALIDITY,
+    chosen,
+    fault,
+    judged,
+    payable,
+    priced,
+    refuse_another,
+    still_open,
+)
 from scripts.pay.values import Order, Outcome, PayExit, Priced, Refusal
 from x402.client import PaymentAuth
 from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Error
@@ -60,6 +70,7 @@ class _Course:
     def remember(self, last: Signed | None) -> None:
         """Take up what was signed for this request before. Raises `Refusal`."""
         if last is not None:
+            refuse_another(self.order, last)
             self.signed = last
             self.again, note = still_open(self.order, last, self.now())
             if not self.again:
@@ -89,6 +100,15 @@ class _Asked(Exception):
     def __init__(self, challenge: Challenge) -> None:
         super().__init__()
         self.challenge = challenge
+
+
+class _Unread(Exception):
+    """The headers of a paid answer came, and its body did not, or may not be read."""
+
+    def __init__(self, heads: httpx.Response, why: str) -> None:
+        super().__init__(why)
+        self.heads = heads
+        self.why = why
 
 
 async def _unseen(_: httpx.AsyncClient, __: tuple[Asset, ...]) -> Purse:
@@ -138,7 +158,7 @@ async def _carried_out(
 ) -> tuple[Outcome, Purchase | None]:
     """The outcome, and the purchase that it is to be noted in, where something was signed."""
     order = course.order
-    purchase = journal.find(order.key)
+    purchase = journal.find(order.key) or (journal.find(order.older_key) if order.name else None)
     if purchase is not None:
         held.enter_context(purchase)
         course.remember(purchase.last)
@@ -163,11 +183,11 @@ async def _carried_out(
             purchase = held.enter_context(journal.create(order.key))
             if purchase.last is not None:
                 raise PurchaseBusy("another purser pay has signed for this request meanwhile")
-        course.signed = purchase.signed(order.method, order.place, authorization)
+        course.signed = purchase.signed(order.method, order.place, authorization, order.request)
     if course.signed is None:
         raise AssertionError("unreachable: it was signed just now, or before")
-    response = await _send(course, course.signed)
-    verdict = judged(course.signed, response)
+    response, unread = await _send(course, course.signed)
+    verdict = judged(course.signed, response, unread)
     course.notes.extend(verdict.notes)
     return course.ended(response, verdict.refusal, verdict.transaction), purchase
 
@@ -225,15 +245,20 @@ async def _sign(course: _Course, challenge: Challenge, offer: Offer, signer: Sig
     )
 
 
-async def _send(course: _Course, signed: Signed) -> httpx.Response:
-    """The answer to the paid request. Raises `Refusal`: nobody knows what became of it."""
+async def _send(course: _Course, signed: Signed) -> tuple[httpx.Response, str | None]:
+    """The answer to the paid request, and why its body could not be read, if so: its headers may hold the receipt.
+
+    Raises `Refusal`: nobody knows what became of it.
+    """
 
     async def never(_: Challenge) -> PaymentHeader:
         raise AssertionError("unreachable: the first request carries the payment")
 
     header = PaymentHeader(signed.authorization.header_name, signed.authorization.header_value)
     try:
-        return await _request(course, PaymentAuth(never, header), PAID_SECONDS)
+        return await _request(course, PaymentAuth(never, header), PAID_SECONDS), None
+    except _Unread as unread:
+        return httpx.Response(unread.heads.status_code, headers=unread.heads.headers), unread.why
     except (X402Error, httpx.HTTPError, TimeoutError) as exc:
         raise Refusal(PayExit.UNKNOWN, "outcome_unknown", f"{_said(course, exc)}; {AGAIN}") from None
 
@@ -243,19 +268,25 @@ async def _request(course: _Course, auth: PaymentAuth, seconds: float) -> httpx.
     request = course.http.build_request(
         order.method, order.url, content=order.body, headers=[*order.headers], timeout=course.http.timeout
     )
-    async with asyncio.timeout(seconds):
-        response = await course.http.send(request, stream=True, auth=auth, follow_redirects=False)
-        try:
+    response: httpx.Response | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            response = await course.http.send(request, stream=True, auth=auth, follow_redirects=False)
             await response.aread()
-        finally:
+            return response
+    except (X402Error, httpx.HTTPError, TimeoutError) as exc:
+        if response is None or not auth.paid:
+            raise
+        raise _Unread(response, _said(course, exc)) from exc
+    finally:
+        if response is not None:
             await response.aclose()
-        return response
 
 
 def _note(purchase: Purchase, outcome: Outcome, response: httpx.Response) -> None:
     """Write the answer down; one that leaves the outcome unknown is none."""
     if outcome.transaction is not None:
-        purchase.settled(outcome.transaction)
+        purchase.settled(outcome.transaction, delivered=outcome.refusal is None)
     elif outcome.exit_code is not PayExit.UNKNOWN:
         purchase.answered(response.status_code, "" if outcome.refusal is None else outcome.refusal.code)
 

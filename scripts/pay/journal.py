@@ -21,7 +21,16 @@ from agent.errors import ConfigurationError
 from agent.models import SignedAuthorization
 from x402.codec import Json, JsonObject, load_json, to_json
 
-__all__ = ["EXPIRY_MARGIN", "Journal", "JournalBroken", "Purchase", "PurchaseBusy", "Signed", "request_key"]
+__all__ = [
+    "EXPIRY_MARGIN",
+    "Journal",
+    "JournalBroken",
+    "Purchase",
+    "PurchaseBusy",
+    "Signed",
+    "name_key",
+    "request_key",
+]
 
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
@@ -44,7 +53,8 @@ class PurchaseBusy(Exception):
 class Signed:
     """An authorization in the journal. `sends` and `answers` count how often it went out and was answered.
 
-    `transaction` is what a receipt showed; `said` is what the seller said last.
+    `transaction` is what a receipt showed, `delivered` whether goods came with it; `said` is what the seller said
+    last. `request` tells which request it is for; "" where an older version wrote it.
     """
 
     authorization: SignedAuthorization
@@ -52,6 +62,8 @@ class Signed:
     answers: int = 0
     transaction: str | None = None
     said: str = ""
+    delivered: bool = True
+    request: str = ""
 
     @property
     def closes_at(self) -> datetime:
@@ -66,9 +78,14 @@ class Signed:
 
 
 def request_key(method: str, url: str, body: bytes | None, name: str | None) -> str:
-    """What makes two requests the same: method, URL, body and the name the user gave it, not its headers."""
+    """What makes two requests without a name the same: method, URL and body, not headers."""
     parts: list[Json] = [method, url, None if body is None else hashlib.sha256(body).hexdigest(), name]
     return hashlib.sha256(to_json({"request": parts})).hexdigest()[:32]
+
+
+def name_key(origin: str, name: str) -> str:
+    """What makes two named purchases the same: the name, at one seller. `origin` is its scheme, host and port."""
+    return hashlib.sha256(to_json({"named": [origin, name]})).hexdigest()[:32]
 
 
 class Journal:
@@ -140,11 +157,12 @@ class Purchase:
         """The newest authorization."""
         return self._last
 
-    def signed(self, method: str, url: str, authorization: SignedAuthorization) -> Signed:
+    def signed(self, method: str, url: str, authorization: SignedAuthorization, request: str = "") -> Signed:
         """Write down what is about to be sent for the first time. `url` without its query."""
         document = authorization.model_dump(mode="json", by_alias=True)
-        self._append({"event": "signed", "method": method, "url": url, "authorization": document})
-        self._last = Signed(authorization)
+        what: JsonObject = {"method": method, "url": url, "request": request, "authorization": document}
+        self._append({"event": "signed", **what})
+        self._last = Signed(authorization, request=request)
         return self._last
 
     def sent_again(self) -> None:
@@ -155,9 +173,9 @@ class Purchase:
         """Write down an answer that shows no settlement."""
         self._event({"event": "answered", "status": status, "said": said})
 
-    def settled(self, transaction: str) -> None:
-        """Write down the settlement that a receipt shows. The purchase is over."""
-        self._event({"event": "settled", "transaction": transaction})
+    def settled(self, transaction: str, *, delivered: bool = True) -> None:
+        """Write down the settlement that a receipt shows. The purchase is over where goods were delivered."""
+        self._event({"event": "settled", "transaction": transaction, "delivered": delivered})
 
     def _event(self, entry: JsonObject) -> None:
         if self._last is None:
@@ -200,7 +218,9 @@ class Purchase:
                 if not isinstance(entry, dict):
                     raise ValueError("not an object")
                 if last is None and entry.get("event") == "signed":
-                    last = Signed(SignedAuthorization.model_validate(entry.get("authorization")))
+                    request = entry.get("request", "")
+                    authorization = SignedAuthorization.model_validate(entry.get("authorization"))
+                    last = Signed(authorization, request=request if isinstance(request, str) else "")
                 elif last is not None:
                     last = _after(last, entry)
                 else:
@@ -218,5 +238,6 @@ def _after(signed: Signed, entry: JsonObject) -> Signed:
         case {"event": "answered", "said": str(said)}:
             return replace(signed, answers=signed.answers + 1, said=said)
         case {"event": "settled", "transaction": str(transaction)}:
-            return replace(signed, answers=signed.answers + 1, transaction=transaction)
+            delivered = entry.get("delivered", True) is not False
+            return replace(signed, answers=signed.answers + 1, transaction=transaction, delivered=delivered)
     raise ValueError("no such event")

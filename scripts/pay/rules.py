@@ -14,13 +14,25 @@ from scripts.pay.journal import Signed
 from scripts.pay.values import Order, PayExit, Priced, Refusal
 from x402.codec import UINT256_MAX, clean
 from x402.errors import ChainError, MalformedHeader, PolicyRefused
+from x402.hosts import among
 from x402.negotiation import read_receipt, rejection_reason
 from x402.networks import Asset
 from x402.policy import Policy, choose, payable_in, refusals
 from x402.purse import HasCode, Purse, Unaffordable
 from x402.wire import Challenge, Offer
 
-__all__ = ["AGAIN", "MAX_VALIDITY", "Judged", "chosen", "fault", "judged", "payable", "priced", "still_open"]
+__all__ = [
+    "AGAIN",
+    "MAX_VALIDITY",
+    "Judged",
+    "chosen",
+    "fault",
+    "judged",
+    "payable",
+    "priced",
+    "refuse_another",
+    "still_open",
+]
 
 MAX_VALIDITY: Final = 900
 """Longest validity, in seconds, of an authorization, whatever the vendor asks for."""
@@ -29,6 +41,7 @@ AGAIN: Final = "the outcome is unknown: the same command sends the same payment 
 
 _PAYMENT_REQUIRED: Final = 402
 _COME_AGAIN: Final = frozenset({408, 409, 425, 429})
+_MAX_LOCATION: Final = 8_000
 _PENDING: Final = "settlement_pending"
 
 
@@ -45,6 +58,9 @@ def still_open(order: Order, last: Signed, now: datetime) -> tuple[bool, str | N
     if order.new_purchase:
         loose = last.transaction is None and not over
         return False, f"{usd} USD signed for this request before can be cashed until {until}" if loose else None
+    if last.transaction is not None and not last.delivered:
+        why = f"{usd} USD were paid for this request, in transaction {last.transaction}, and nothing was delivered"
+        return True, f"{why}: the same payment is shown again; --new-purchase pays anew"
     if last.transaction is not None:
         return order.name is not None, None
     if over and last.unanswered:
@@ -64,6 +80,22 @@ def still_open(order: Order, last: Signed, now: datetime) -> tuple[bool, str | N
         why = f"{usd} USD are signed for this request on {signed.network}, and open until {until}"
         raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", why)
     return True, None
+
+
+def refuse_another(order: Order, last: Signed) -> None:
+    """A name is the identity of a purchase: another request under it is a mistake, and never a second purchase.
+
+    Raises:
+        Refusal: the name was used for another request.
+    """
+    if order.name is None or order.new_purchase or last.request in ("", order.request):
+        return
+    raise Refusal(
+        PayExit.NOT_ALLOWED,
+        "name_taken",
+        f"--idempotency-key {order.name} was used for another request (method, URL or body differ); nothing was "
+        "signed. Repeat that request, or give this one a name of its own",
+    )
 
 
 def payable(order: Order, challenge: Challenge) -> tuple[Asset, ...]:
@@ -115,8 +147,11 @@ class Judged:
     notes: tuple[str, ...] = ()
 
 
-def judged(signed: Signed, response: httpx.Response) -> Judged:
-    """What an answer to a paid request means. Only a receipt for this very payment ends the purchase."""
+def judged(signed: Signed, response: httpx.Response, unread: str | None = None) -> Judged:
+    """What an answer to a paid request means. Only a receipt for this very payment ends the purchase.
+
+    `unread` is why the body of the answer could not be read, if so: its headers count all the same.
+    """
     status = response.status_code
     notes: list[str] = []
     try:
@@ -126,8 +161,12 @@ def judged(signed: Signed, response: httpx.Response) -> Judged:
         notes.append(f"the receipt cannot be read: {exc}")
     transaction = proof(receipt, signed.authorization) if receipt is not None and receipt.success else None
     if transaction is not None:
-        why = f"it was paid, and the vendor answers {status}"
-        return Judged(transaction, Refusal(PayExit.VENDOR, "vendor", why) if status >= 300 else None)
+        why = f"it was paid, and the vendor answers {status}{_where(response)}"
+        if unread is not None:
+            why = f"{why}; {unread}"
+        return Judged(transaction, Refusal(PayExit.VENDOR, "vendor", why) if unread or status >= 300 else None)
+    if unread is not None:
+        raise Refusal(PayExit.UNKNOWN, "outcome_unknown", f"{unread}; {AGAIN}")
     if receipt is not None and receipt.success:
         notes.append("the receipt is for another payment")
     pending = receipt is not None and receipt.error_reason == _PENDING
@@ -144,7 +183,9 @@ def judged(signed: Signed, response: httpx.Response) -> Judged:
         why = f"the vendor refused the payment: {reason}; {money}"
         refusal = Refusal(PayExit.VENDOR, "payment_refused", why)
     elif status >= 300:
-        refusal = Refusal(PayExit.VENDOR, "vendor", f"the vendor answers {status} to the paid request; {money}")
+        refusal = Refusal(
+            PayExit.VENDOR, "vendor", f"the vendor answers {status}{_where(response)} to the paid request; {money}"
+        )
     else:
         notes.append(f"the vendor shows no receipt; {money}")
     return Judged(None, refusal, tuple(notes))
@@ -155,8 +196,13 @@ def fault(response: httpx.Response) -> Refusal | None:
     status = response.status_code
     if status < 300:
         return None
-    where = f", to {clean(response.headers['Location'])}; not followed" if "Location" in response.headers else ""
-    return Refusal(PayExit.VENDOR, "vendor", f"the vendor answers {status}{where}; nothing was paid")
+    return Refusal(PayExit.VENDOR, "vendor", f"the vendor answers {status}{_where(response)}; nothing was paid")
+
+
+def _where(response: httpx.Response) -> str:
+    """Where an answer redirects to, told whole: it may be what was bought, with a signature in it."""
+    where = response.headers.get("Location")
+    return "" if where is None else f", to {clean(where, _MAX_LOCATION)} (not followed)"
 
 
 def _policy(order: Order) -> Policy:
@@ -171,4 +217,4 @@ def _policy(order: Order) -> Policy:
 
 
 def _host_refused(order: Order) -> bool:
-    return order.hosts is not None and not {order.url.host, order.url.netloc.decode("ascii")} & order.hosts
+    return order.hosts is not None and not among(str(order.url), order.hosts)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 
 import httpx
 
-from scripts.pay.journal import Signed, request_key
+from scripts.pay.journal import Signed, name_key, request_key
+from x402.codec import load_json
+from x402.hosts import place
 from x402.wire import Offer
 
 __all__ = ["Order", "Outcome", "PayExit", "Priced", "Refusal"]
@@ -56,8 +60,25 @@ class Order:
 
     @property
     def key(self) -> str:
-        """What the journal knows this request by."""
+        """What the journal knows this purchase by: its name at this seller, or else the request itself."""
+        if self.name is None:
+            return self.request
+        found = place(str(self.url))
+        return name_key(f"{self.url.scheme}://{found[:2] if found else self.url.netloc!r}", self.name)
+
+    @property
+    def older_key(self) -> str:
+        """What earlier versions knew a named purchase by: one of theirs may be open still."""
         return request_key(self.method, str(self.url), self.body, self.name)
+
+    @property
+    def request(self) -> str:
+        """Which request it is. With a name, JSON counts by what it says and not by how it is spaced."""
+        body = self.body
+        if body is not None and self.name is not None:
+            with suppress(ValueError):
+                body = json.dumps(load_json(body.decode()), sort_keys=True).encode()
+        return request_key(self.method, str(self.url), body, None)
 
     @property
     def place(self) -> str:

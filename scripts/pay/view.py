@@ -141,6 +141,7 @@ def _response(outcome: Outcome) -> dict[str, JsonValue] | None:
     told: dict[str, JsonValue] = {
         "status": outcome.response.status_code,
         "contentType": outcome.response.headers.get("Content-Type"),
+        "location": outcome.response.headers.get("Location"),
     }
     try:
         return told | {"body": outcome.response.content.decode()}

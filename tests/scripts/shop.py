@@ -15,6 +15,8 @@ from x402.wire import Payment, Receipt
 
 PRICE: Final = 10_000
 GOODS: Final = b'{"answer": 42}'
+SIGNED_URL: Final = f"https://files.example/goods?signature={'0123456789' * 100}"
+"""Where an object store has the goods."""
 
 
 @dataclass
@@ -32,6 +34,9 @@ class Shop:
     moved           a redirect
     500, 404        that status, nothing settled
     500_settled     settled, and then status 500
+    moved_settled   settled, and a redirect to the goods
+    huge_settled    settled, and an answer above every limit
+    packed_settled  settled, and a compressed answer
     huge            an answer above every limit
     """
 
@@ -73,7 +78,14 @@ class Shop:
             return Reply(body=GOODS)
         if fault == "garbage":
             return Reply(headers={"PAYMENT-RESPONSE": "no base64"}, body=GOODS)
-        return Reply(500 if fault == "500_settled" else 200, receipt_headers(2, receipt), GOODS)
+        headers = receipt_headers(2, receipt)
+        if fault == "moved_settled":
+            return Reply(303, {**headers, "Location": SIGNED_URL}, b"")
+        if fault == "huge_settled":
+            return Reply(headers={**headers, "Content-Length": str(10**9)}, body=b"x")
+        if fault == "packed_settled":
+            return Reply(headers={**headers, "Content-Encoding": "gzip"}, body=b"packed")
+        return Reply(500 if fault == "500_settled" else 200, headers, GOODS)
 
     async def _settled(self, payment: Payment) -> Receipt:
         nonce = payment.authorization.nonce

@@ -20,7 +20,7 @@ from scripts.pay import buy as paying
 from scripts.pay.buy import Look, pay
 from scripts.pay.journal import EXPIRY_MARGIN, Journal
 from scripts.pay.values import Order, Outcome, PayExit
-from tests.scripts.shop import GOODS, PRICE, Shop, open_shop
+from tests.scripts.shop import GOODS, PRICE, SIGNED_URL, Shop, open_shop
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual
 from tests.x402.server import Reply, Seen, serving
@@ -224,6 +224,74 @@ async def test_what_could_not_be_printed_counts_as_lost(till: Till) -> None:
         till.deliver = lambda _: None
         assert (await till.pay(order_at(shop))).again
     assert len(shop.ledger.journal) == 1
+
+
+@pytest.mark.parametrize("fault", ["500_settled", "moved_settled", "huge_settled", "packed_settled"])
+async def test_what_was_paid_and_not_delivered_is_not_paid_again(till: Till, fault: str) -> None:
+    """The receipt in the headers counts, whatever the body is. The same payment is shown again, for ever."""
+    async with open_shop(faults=[fault] * 2, clock=lambda: till.now) as shop:
+        for _ in range(2):
+            outcome = await till.pay(order_at(shop))
+            assert (outcome.exit_code, outcome.transaction is None) == (PayExit.VENDOR, False)
+            till.now += LIFE + 10**6
+        assert (await till.pay(order_at(shop))).exit_code is PayExit.OK
+        assert len(set(shop.paid)) == len(shop.ledger.journal) == 1
+        await till.pay(order_at(shop))  # it was delivered: each command is a purchase of its own again
+    assert len(shop.ledger.journal) == 2
+
+
+async def test_what_was_not_delivered_is_paid_anew_when_it_is_asked_for(till: Till) -> None:
+    """By the user's word, and no other."""
+    async with open_shop(faults=["moved_settled"]) as shop:
+        await till.pay(order_at(shop))
+        await till.pay(order_at(shop, new_purchase=True))
+    assert len(shop.ledger.journal) == 2
+
+
+async def test_where_paid_goods_are_is_told_whole(till: Till) -> None:
+    """An address with a signature in it is what was bought."""
+    async with open_shop(faults=["moved_settled"]) as shop:
+        assert SIGNED_URL in str((await till.pay(order_at(shop))).refusal)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"body": b'{"a":2}'}, {"body": None}, {"method": "PUT"}, {"url": "/elsewhere"}, {"url": "?q=1"}],
+    ids=str,
+)
+async def test_a_name_is_the_identity_of_a_purchase(till: Till, change: dict[str, Any]) -> None:
+    """Another request under it is an error, before anything is asked or signed."""
+    async with open_shop() as shop:
+        named = order_at(shop, name="order-1")
+        await till.pay(named)
+        seen = len(shop.seen)
+        if "url" in change:
+            change = {"url": named.url.join(change["url"])}
+        outcome = await till.pay(replace(named, **change))
+        assert outcome.refusal is not None
+        assert (outcome.exit_code, outcome.refusal.code) == (PayExit.NOT_ALLOWED, "name_taken")
+        assert len(shop.seen) == seen
+    assert len(shop.ledger.journal) == 1
+
+
+@pytest.mark.parametrize("body", [b'{"a": 1}', b' {"a":\n1}', b'{"\\u0061":1}'])
+async def test_the_same_json_spaced_otherwise_is_the_same_named_purchase(till: Till, body: bytes) -> None:
+    """Written by another program, or another version of it."""
+    async with open_shop() as shop:
+        await till.pay(order_at(shop, name="order-1"))
+        assert (await till.pay(order_at(shop, name="order-1", body=body))).again
+    assert len(shop.ledger.journal) == 1
+
+
+async def test_a_named_purchase_of_an_earlier_version_is_found(till: Till) -> None:
+    """It was kept under another key; what it signed may be open."""
+    async with open_shop(faults=["drop"]) as shop:
+        named = order_at(shop, name="order-1")
+        await till.pay(named)
+        (file,) = payments(till)
+        file.rename(file.with_name(f"{named.older_key}.jsonl"))
+        assert (await till.pay(named)).again
+    assert len(set(shop.paid)) == 1
 
 
 async def test_other_requests_are_other_purchases(till: Till) -> None:

@@ -119,7 +119,12 @@ def test_json_output_is_one_object(pay: Pay) -> None:
     assert (result.exit_code, result.stderr) == (0, "")
     assert told["exitCode"] == 0
     assert told["error"] is None
-    assert told["response"] == {"status": 200, "contentType": "application/json", "body": '{"a":1}'}
+    assert told["response"] == {
+        "status": 200,
+        "contentType": "application/json",
+        "location": None,
+        "body": '{"a":1}',
+    }
     assert told["payment"] | {"nonce": "", "validBefore": 0} == {
         "transaction": TRANSACTION,
         "network": NETWORK,

@@ -13,7 +13,7 @@ import pytest
 
 from tests.x402.samples import NOW, URL, entry, header_for, offer
 from tests.x402.server import Reply, Seen, serving
-from x402.client import BoundedTransport, PaymentAuth
+from x402.client import READ_ON, BoundedTransport, PaymentAuth
 from x402.codec import encode_header
 from x402.errors import (
     EncodedResponse,
@@ -337,14 +337,16 @@ async def test_a_body_is_read_up_to_the_limit(headers: dict[str, str], size: int
         assert len((await http.get(f"{url}/fits")).content) == limit
 
 
-async def test_an_absurd_length_decides_nothing() -> None:
-    """More digits than a number should have: the body is counted as it comes."""
+async def test_an_absurd_length_is_refused_before_reading() -> None:
+    """More digits than a number should have. Where the beginning counts too, the body is counted as it comes."""
 
     def shop(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Length": "9" * 5000}, stream=httpx.ByteStream(b"ok"))
 
     async with httpx.AsyncClient(transport=BoundedTransport(httpx.MockTransport(shop))) as http:
-        assert (await http.get(URL)).content == b"ok"
+        with pytest.raises(ResponseTooLarge):
+            await http.get(URL)
+        assert (await http.get(URL, extensions={READ_ON: True})).content == b"ok"
 
 
 @pytest.mark.parametrize("headers", [{"Content-Encoding": "gzip"}, {"Content-Length": "9"}])
