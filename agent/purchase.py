@@ -180,6 +180,7 @@ async def _authorize(
         assets=limits.assets,
         payees=limits.payees,
         payee=vendor.pay_to,
+        payer=services.wallet.address,
         max_validity_seconds=MAX_VALIDITY,
         origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
     )
@@ -192,6 +193,10 @@ async def _authorize(
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
+    elif vendor.former_pay_to is not None:
+        changed = {"event": "payee_changed", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}
+        told = f"the payee of {vendor.vendor_id} was changed by the operator"
+        desk.note("payment_event", told, {**changed, "formerPayTo": vendor.former_pay_to})
     wanted = scopes_of(services, limits, vendor.vendor_id, reservation.created_at)
     if keys := uncounted(reservation, wanted):  # limits that were set after the money was set aside
         desk.draft = ledger.count_in(desk.draft, job_id, keys)

@@ -29,8 +29,8 @@ from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
 from agent.money import parse_usd
 from agent.sealing import Seals, parse_keys
+from vendors.models import is_token
 from x402.chain_urls import parse_urls
-from x402.codec import is_address
 from x402.networks import Asset, chain_id, parse_assets
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _LEAST: Final = {"nonce_secret": 32, "api_token": 16, "cron_secret": 16}
 """Characters that secrets of one's own making have at the least: nothing limits how often one may guess."""
 
+_UNSENDABLE: Final = "must be a token alone: 1 to 4096 visible ASCII characters, no blanks or line breaks"
 _PRIVATE_KEY: Final = re.compile(r"(0x)?[0-9a-fA-F]{64}")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
@@ -123,8 +124,11 @@ class Settings(BaseModel):
     @field_validator("allowed_assets", "allowed_payees")
     @classmethod
     def _are_addresses(cls, value: str | None) -> str | None:
-        if not all(map(is_address, _listed(value) or ())):
-            raise ValueError("must be addresses, 0x and 40 hex digits each, with commas between")
+        from x402.keccak import why_no_address
+
+        for address in map(str.strip, (value or "").split(",")):
+            if address and (why := why_no_address(address)):
+                raise ValueError(f"must be addresses with commas between; each {why}")
         return value
 
     @field_validator("allowed_hosts")
@@ -158,8 +162,10 @@ class Settings(BaseModel):
     @field_validator("cdp_wallet_address")
     @classmethod
     def _is_an_address(cls, value: str | None) -> str | None:
-        if value is not None and not is_address(value):
-            raise ValueError("must be 0x and 40 hex digits")
+        from x402.keccak import why_no_address
+
+        if value is not None and (why := why_no_address(value)):
+            raise ValueError(why)
         return value
 
     @field_validator(*_LEAST)
@@ -168,6 +174,21 @@ class Settings(BaseModel):
         least = _LEAST[str(field.field_name)]
         if value is not None and len(value.get_secret_value()) < least:
             raise ValueError(f"must have at least {least} characters, such as `openssl rand -hex 32` makes")
+        return value
+
+    @field_validator("api_token", "cron_secret", "gpu_vendor_secret", "fireworks_api_key")
+    @classmethod
+    def _can_be_sent(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not is_token(value.get_secret_value()):
+            raise ValueError(_UNSENDABLE)
+        return value
+
+    @field_validator("vendor_secrets")
+    @classmethod
+    def _can_all_be_sent(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, secret in value.items():
+            if not is_token(secret.get_secret_value()):
+                raise ValueError(f"{name} {_UNSENDABLE}")
         return value
 
     @model_validator(mode="after")

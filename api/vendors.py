@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSche
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
+from agent.errors import ConfigurationError
 from agent.sealing import NoKeys
 from agent.vendor_secrets import reseal
 from api._access import Reader, admin
@@ -150,6 +151,7 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
         if body.secret is not None:
             vendor = _sealed(context, vendor, body.secret)
         _check_local(context, vendor)
+        _check_payee(context, vendor)
     await context.vendors.add(vendor)
     return VendorOut.of(vendor)
 
@@ -183,6 +185,10 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
             changed = replace(vendor, **changes)
             if "endpoint" in changes:
                 _check_local(context, changed)
+            if "pay_to" in changes:
+                _check_payee(context, changed)
+            if vendor.pay_to is not None and changed.pay_to != vendor.pay_to:
+                changed = replace(changed, former_pay_to=vendor.pay_to)
             if secret is not None:
                 return _sealed(context, changed, secret)
             if changed.sealed and changed.token_for != vendor.token_for:
@@ -234,6 +240,15 @@ def _sealed(context: Context, vendor: Vendor, secret: SecretStr) -> Vendor:
 def _check_local(context: Context, vendor: Vendor) -> None:
     if vendor.local and not context.settings.loopback_allowed:
         raise InvalidVendor("endpoint", f"must not be {LOOPBACK_REFUSED}")
+
+
+def _check_payee(context: Context, vendor: Vendor) -> None:
+    """Where this process has the wallet; signing refuses it in any case."""
+    if vendor.pay_to is None:
+        return
+    with suppress(ConfigurationError):
+        if vendor.pay_to.lower() == context.services().wallet.address.lower():
+            raise InvalidVendor("pay_to", "must not be the wallet that pays: it would pay itself")
 
 
 @contextmanager

@@ -75,8 +75,9 @@ class Vendor:
 
     `base_price_per_hour` in micro-dollars. `reliability_prior` is the score it was registered with,
     `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that
-    payments are pinned to, `rev` counts the writes of the stored document. Its bearer token is either in the
-    variable that `secret_ref` names, or sealed in `sealed_secret`, which only who has the keys can read.
+    payments are pinned to, `former_pay_to` the one before an operator changed it, `rev` counts the writes of the
+    stored document. Its bearer token is either in the variable that `secret_ref` names, or sealed in
+    `sealed_secret`, which only who has the keys can read.
 
     Raises:
         InvalidVendor: naming the field that is not as it must be.
@@ -95,6 +96,7 @@ class Vendor:
     record: Record = Record()
     rev: int = 0
     sealed_secret: str | None = field(default=None, repr=False)
+    former_pay_to: str | None = None
 
     def __post_init__(self) -> None:
         for name, valid, rule in (
@@ -118,11 +120,6 @@ class Vendor:
                 "must be 1 to 64 names, each 1 to 64 of A-Z a-z 0-9 _ . -",
             ),
             (
-                "pay_to",
-                self.pay_to is None or _ADDRESS.fullmatch(self.pay_to),
-                "must be an address: 0x and 40 hex digits",
-            ),
-            (
                 "secret_ref",
                 self.secret_ref is None or _SECRET_REF.fullmatch(self.secret_ref),
                 "must be the name of an environment variable",
@@ -135,6 +132,8 @@ class Vendor:
         ):
             if not valid:
                 raise InvalidVendor(name, rule)
+        if self.pay_to is not None and (problem := _payee_problem(self.pay_to)):
+            raise InvalidVendor("pay_to", problem)
         if problem := _endpoint_problem(self.endpoint):
             raise InvalidVendor("endpoint", problem)
 
@@ -214,6 +213,13 @@ class JobReport:
 def is_token(text: str) -> bool:
     """Whether it can be sent as a bearer token: 1 to 4096 visible ASCII characters."""
     return _TOKEN.fullmatch(text) is not None
+
+
+def _payee_problem(address: str) -> str | None:
+    """Why money must not be sent to this address, if so."""
+    from x402.policy import why_never_paid  # what only shows vendors without a payee needs none of it
+
+    return why_never_paid(address) if _ADDRESS.fullmatch(address) else "must be an address: 0x and 40 hex digits"
 
 
 def _endpoint_problem(endpoint: str) -> str | None:

@@ -16,6 +16,7 @@ from x402.decode import challenge_from, decode_receipt, header_in
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, UnsupportedVersion, X402Error
 from x402.networks import asset, chain_id
+from x402.policy import why_never_paid
 from x402.secp256k1 import HALF_ORDER
 from x402.wire import (
     CHALLENGE_HEADER,
@@ -121,12 +122,14 @@ def build_payment(
     id and the same nonce. Version 1 has neither resource nor extensions to give back.
 
     Raises:
-        PolicyRefused: the token is not known, or an id is required and none was given.
+        PolicyRefused: the token is not known, the payee can never be paid, or a required id is missing.
         ValueError: the nonce, a time or the id is not well formed.
     """
     token, chain = asset(offer.network, offer.asset), chain_id(offer.network)
     if token is None or chain is None:
         raise PolicyRefused([f"asset {offer.asset} on {offer.network} is not a token known here"])
+    if why := why_never_paid(offer.pay_to, offer.asset, payer):
+        raise PolicyRefused([f"payee {offer.pay_to} {why}"])
     if payment_id is not None and not valid_payment_id(payment_id):
         raise ValueError("a payment id has 16 to 128 characters of A-Z a-z 0-9 _ -")
     authorization = Authorization(

@@ -24,6 +24,7 @@ __all__ = [
     "asset",
     "chain_id",
     "default_asset",
+    "is_token",
     "parse_assets",
     "register",
     "to_caip2",
@@ -145,6 +146,11 @@ def register(token: Asset) -> None:
     _DEFAULTS.setdefault(token.network, token)
 
 
+def is_token(address: str) -> bool:
+    """Whether a token that is known here has this address, on any chain."""
+    return any(address.lower() == known for _, known in _BY_ADDRESS)
+
+
 def parse_assets(text: str) -> tuple[Asset, ...]:
     """Tokens as JSON: `[{"network": "eip155:31337", "address": "0x...", "name": "...", "version": "2"}]`.
 
@@ -166,6 +172,11 @@ def _parsed(entry: Json) -> Asset:
     token = Asset(network, address, text_field(entry, "name"), text_field(entry, "version"))
     if chain_id(token.network) is None or not is_address(token.address):
         raise ValueError("network must be an eip155 id, address 0x and 40 hex digits")
+    if token.address[2:] not in (token.address[2:].lower(), token.address[2:].upper()):
+        from x402.keccak import why_no_address  # only where a token of one's own is set
+
+        if why := why_no_address(token.address):
+            raise ValueError(f"address {why}")
     if token.network in _TABLED:
         raise ValueError(f"{token.network} has its tokens in x402.networks; a setting does not change them")
     return token

@@ -13,11 +13,11 @@ from typing import Final
 from x402.codec import clean, is_address
 from x402.errors import PolicyRefused
 from x402.hosts import place
-from x402.networks import Asset, asset, chain_id
+from x402.networks import Asset, asset, chain_id, is_token
 from x402.purse import UNASKED, Purse, none_payable, objection
 from x402.wire import Challenge, Offer
 
-__all__ = ["Policy", "choose", "payable_in", "refusals"]
+__all__ = ["Policy", "choose", "payable_in", "refusals", "why_never_paid"]
 
 _DEFAULT_VALIDITY: Final = 900
 _SHORTEST_VALIDITY: Final = 10  # verifiers want 6 s left when the payment arrives
@@ -31,6 +31,7 @@ class Policy:
         max_amount: the most that may be paid, in atomic units (millionths of a dollar).
         networks: CAIP-2 ids that may be paid on.
         assets: addresses of the only tokens that may be paid with; None allows every token that is known.
+        payer: who pays, which is nobody's payee; None skips the check.
         payees: the only addresses that may be paid at all; None allows any.
         payee: the only address that may be paid; None leaves the choice to the seller, and the pinning to the
             caller.
@@ -44,6 +45,7 @@ class Policy:
     assets: frozenset[str] | None = None
     payees: frozenset[str] | None = None
     payee: str | None = None
+    payer: str | None = None
     max_validity_seconds: int = _DEFAULT_VALIDITY
     origin: str | None = None
 
@@ -150,6 +152,8 @@ def _outside(offer: Offer, policy: Policy) -> str | None:
         return f"network {offer.network} is not allowed"
     if not _among(offer.asset, policy.assets):
         return f"asset {offer.asset} is not allowed"
+    if why := why_never_paid(offer.pay_to, offer.asset, policy.payer):
+        return f"payee {offer.pay_to} {why}"
     if not _among(offer.pay_to, policy.payees):
         return f"payee {offer.pay_to} is not allowed"
     if policy.payee is not None and offer.pay_to.lower() != policy.payee.lower():
@@ -159,6 +163,22 @@ def _outside(offer: Offer, policy: Policy) -> str | None:
     if offer.amount > policy.max_amount:
         return f"amount {offer.amount} is above the limit of {policy.max_amount}"
     return None
+
+
+def why_never_paid(address: str, token: str | None = None, payer: str | None = None) -> str | None:
+    """Why money must never go to this address, or None.
+
+    USDC's transfers to the zero address and to the token itself revert, always (FiatTokenV1, Blacklistable).
+    """
+    from x402.keccak import why_no_address  # what only shows terms needs no hashing
+
+    if int(address, 16) == 0:
+        return "is the zero address, which can never be paid"
+    if is_token(address) or (token is not None and address.lower() == token.lower()):
+        return "is a token's own address, which can never be paid"
+    if payer is not None and address.lower() == payer.lower():
+        return "is the wallet that pays: it would pay itself"
+    return why_no_address(address)
 
 
 def _among(address: str, allowed: frozenset[str] | None) -> bool:

@@ -140,6 +140,7 @@ def _document(vendor: Vendor) -> Bson:
         "reliabilityPrior": vendor.reliability_prior,
         "supportedGpuTypes": list(vendor.supported_gpu_types),
         "payTo": vendor.pay_to,
+        "formerPayTo": vendor.former_pay_to,
         "secretRef": vendor.secret_ref,
         "sealedSecret": vendor.sealed_secret,
         "completed": vendor.record.completed,
@@ -163,6 +164,7 @@ def _vendor(found: Bson) -> Vendor:
         reliability_prior=found["reliabilityPrior"],
         supported_gpu_types=tuple(found["supportedGpuTypes"]),
         pay_to=found["payTo"],
+        former_pay_to=found.get("formerPayTo"),  # older documents have none
         secret_ref=found["secretRef"],
         sealed_secret=found.get("sealedSecret"),  # older documents have none
         created_at=found["createdAt"],

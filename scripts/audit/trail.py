@@ -22,7 +22,7 @@ Data = Mapping[str, "JsonValue"]
 _NEED_A_PAYMENT: Final = ("authorized", "settled", "held", "unresolved", "lapsed")
 _CLOSING: Final = ("settled", "unresolved", "lapsed", "released", "not_asked")
 _MONEY: Final = ("reserved", *_NEED_A_PAYMENT, "released", "not_asked")
-_WITHOUT_A_JOB: Final = "payee_first_seen"
+_WITHOUT_A_JOB: Final = frozenset({"payee_changed", "payee_first_seen"})
 _JOB: Final = ("job_submitted", "job_completed", "job_failed")
 _ENDS: Final = ("run_completed", "run_failed", "run_cancelled")
 
@@ -90,7 +90,7 @@ class TrailCheck:
     def _money_event(self, event: _Event) -> None:
         if event.name in _MONEY:
             self._keep(event)
-        elif event.name != _WITHOUT_A_JOB:
+        elif event.name not in _WITHOUT_A_JOB:
             self._faults.append(f"{event}: there is no such payment_event")
 
     def _keep(self, event: _Event) -> None:

@@ -159,7 +159,7 @@ def test_every_setting_is_documented() -> None:
 def test_limits_are_given_in_dollars_and_lists_in_any_case(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is not set is no limit."""
     assert load_settings().limits == Limits()
-    payee = "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
+    payee = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266"
     for name, value in {
         "MAX_PER_PAYMENT": "0.05",
         "MAX_PER_VENDOR_PER_DAY": "3",
@@ -247,3 +247,57 @@ def test_vendors_on_this_machine_are_for_laptops(
     for name, value in named.items():
         monkeypatch.setenv(name, value)
     assert load_settings().loopback_allowed is allowed
+
+
+@pytest.mark.parametrize("around", ["{}\n", "{}\r\n", " {}", "\t{} ", "\ufeff{}", "{}\u200b"])
+def test_white_space_around_a_value_is_cut_off(monkeypatch: pytest.MonkeyPatch, around: str) -> None:
+    """`echo value | vercel env add` keeps the line break, and every token would be wrong."""
+    values = {
+        "API_TOKEN": "a" * 20,
+        "CRON_SECRET": "b" * 20,
+        "GPU_VENDOR_SECRET": "c" * 20,
+        "GPU_VENDOR_SECRET_TWO": "d" * 20,
+        "FIREWORKS_API_KEY": "e" * 20,
+        "MONGODB_URI": "mongodb://localhost",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(name, around.format(value))
+
+    settings = load_settings()
+
+    assert set(settings.secrets) == set(values.values())
+
+
+@pytest.mark.parametrize("name", ["API_TOKEN", "CRON_SECRET", "GPU_VENDOR_SECRET", "GPU_VENDOR_SECRET_TWO"])
+@pytest.mark.parametrize("inside", ["two words of a token", "two\nlines of a token", "a tok\u00e9n of a vendor"])
+def test_a_token_that_cannot_be_sent_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, inside: str
+) -> None:
+    """At the start, and without being quoted."""
+    monkeypatch.setenv(name, inside)
+
+    with pytest.raises(ConfigurationError, match=rf"{name}.* must be a token alone") as refused:
+        load_settings()
+
+    assert inside not in str(refused.value)
+
+
+def test_of_a_password_only_line_breaks_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may begin or end with a blank."""
+    monkeypatch.setenv("PURSER_KEYSTORE_PASSWORD", " a password \n")
+
+    password = load_settings().purser_keystore_password
+
+    assert password is not None
+    assert password.get_secret_value() == " a password "
+    monkeypatch.setenv("PURSER_KEYSTORE_PASSWORD", "\n")
+    assert load_settings().purser_keystore_password is None
+
+
+@pytest.mark.parametrize("name", ["ALLOWED_ASSETS", "ALLOWED_PAYEES", "CDP_WALLET_ADDRESS"])
+def test_an_address_with_a_wrong_checksum_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """A digit was mistyped, or a letter's case."""
+    monkeypatch.setenv(name, "0xF39Fd6e51aad88F6F4ce6aB8827279cffFb92266")
+
+    with pytest.raises(ConfigurationError, match=rf"{name}: .*checksum"):
+        load_settings()

@@ -169,6 +169,18 @@ async def test_the_first_payee_is_pinned_before_anything_is_signed() -> None:
     assert shown == ["reserved", "payee_first_seen", "authorized"]
 
 
+async def test_a_payee_that_the_operator_changed_is_told_in_the_trail() -> None:
+    """A payment to another address than before is one that somebody will ask about."""
+    other = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+    stage = await a_stage()
+    await stage.services.vendors.change("gpu_vendor_1", lambda each: replace(each, former_pay_to=other))
+    run = await stage.finish(await stage.start())
+
+    (told,) = [each.data for each in await stage.trail(run) if each.data.get("event") == "payee_changed"]
+
+    assert (told["payTo"], told["formerPayTo"]) == (FIRST.pay_to, other)
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "spent"),
     [

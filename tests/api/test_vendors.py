@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.api.client import Api, an_api
 
 KEY = "0f" * 32
@@ -112,6 +113,29 @@ async def test_a_payee_can_be_unpinned() -> None:
 async def refused_change(api: Api, vendor_id: str, body: object) -> tuple[int, str]:
     answer = await api.http.patch(f"/api/vendors/{vendor_id}", json=body)
     return answer.status_code, answer.json()["code"]
+
+
+async def test_a_payee_can_be_corrected_and_the_one_before_is_kept() -> None:
+    """The trail of the next payment says that it was changed."""
+    api = await an_api()
+    other = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
+
+    changed = await api.http.patch("/api/vendors/gpu_vendor_1", json={"payTo": other})
+
+    vendor = await api.stage.services.vendors.find("gpu_vendor_1")
+    assert vendor is not None
+    assert (changed.json()["payTo"], vendor.former_pay_to) == (other, DEFAULT_CATALOG[0].pay_to)
+
+
+async def test_the_wallet_itself_is_no_payee() -> None:
+    """It would pay itself."""
+    api = await an_api()
+    wallet = api.stage.services.wallet.address
+
+    refused = await api.http.patch("/api/vendors/gpu_vendor_1", json={"payTo": wallet.lower()})
+
+    assert refused.status_code == 422
+    assert "would pay itself" in refused.json()["detail"]
 
 
 async def test_a_change_has_the_same_bounds() -> None:

@@ -9,10 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.x402.samples import NETWORK, OTHER, PAYEE, URL, USDC, challenge, entry, offer, v1_entry
+from tests.x402.samples import (
+    NETWORK,
+    NONCE,
+    NOW,
+    OTHER,
+    PAYEE,
+    PAYER,
+    URL,
+    USDC,
+    challenge,
+    entry,
+    offer,
+    v1_entry,
+)
 from x402.codec import Json
 from x402.decode import challenge_from, offer_from
 from x402.errors import PolicyRefused
+from x402.negotiation import build_payment
 from x402.policy import Policy, choose
 from x402.wire import Challenge
 
@@ -217,6 +231,33 @@ def test_a_policy_that_makes_no_sense_cannot_be_built(build: Callable[[], Policy
     """A mistake in the settings must not open the purse."""
     with pytest.raises(ValueError, match=why):
         build()
+
+
+NEVER = [
+    ("0x" + "0" * 40, "is the zero address"),
+    (USDC, "is a token's own address"),
+    (USDC.lower(), "is a token's own address"),
+    ("0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913", "is a token's own address"),
+    (PAYER, "is the wallet that pays"),
+    (PAYER.lower(), "is the wallet that pays"),
+    (OTHER.replace("F7", "f7"), "must match the checksum"),
+]
+
+
+@pytest.mark.parametrize(("payee", "why"), NEVER)
+def test_what_can_never_be_paid_is_not_signed_for(payee: str, why: str) -> None:
+    """Zero, tokens, the payer itself, an address with a wrong checksum; pinned, listed or not."""
+    terms, anyone = challenge(offer(payTo=payee)), replace(POLICY, payee=None, payer=PAYER)
+    for policy in (anyone, replace(anyone, payee=payee), replace(anyone, payees=frozenset({payee}))):
+        assert why in refusal(terms, policy)
+    with pytest.raises(PolicyRefused, match=why):
+        build_payment(terms, terms.offers[0], payer=PAYER, nonce=NONCE, valid_after=0, valid_before=NOW)
+
+
+@pytest.mark.parametrize("payee", [PAYEE, PAYEE.lower(), "0x" + PAYEE[2:].upper()])
+def test_a_payee_without_a_checksum_or_with_the_right_one_is_paid(payee: str) -> None:
+    """Letters of one case are none (EIP-55)."""
+    assert choose(challenge(offer(payTo=payee)), replace(POLICY, payer=PAYER)).pay_to == payee
 
 
 def test_asset_case_is_spelling() -> None:
