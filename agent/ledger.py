@@ -31,6 +31,7 @@ __all__ = [
     "put_job",
     "release",
     "reserve",
+    "seen_unused",
     "settle",
     "write_off",
 ]
@@ -105,6 +106,11 @@ def leave_unclear(run: Run, job_id: str, why: str, transaction: str | None) -> R
     reservation = _reservation(run, job_id)
     changed = {"unclear": why, "transaction": transaction or reservation.transaction}
     return _put_reservation(run, job_id, reservation.model_copy(update=changed))
+
+
+def seen_unused(run: Run, job_id: str, at: datetime) -> Run:
+    """Note that the chain shows nothing of the authorization in its block of that time. No money moves."""
+    return _put_reservation(run, job_id, _reservation(run, job_id).model_copy(update={"chain_seen_at": at}))
 
 
 def settle(run: Run, job_id: str, transaction: str | None) -> Run:

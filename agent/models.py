@@ -20,6 +20,7 @@ from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
 __all__ = [
     "GENESIS",
     "INDEXES",
+    "LAST_SECOND",
     "SCHEMA",
     "AuditHead",
     "Closing",
@@ -72,8 +73,11 @@ Json = JsonValue
 Micro = Annotated[int, Field(ge=0)]
 """An amount in micro-dollars. Stored ones that are below zero are nobody's: the document cannot be read."""
 
-UnixSeconds = Annotated[int, Field(ge=0, le=253_370_764_800)]
-"""A time that a datetime can hold, with room to add to it: up to the year 9999."""
+LAST_SECOND: Final = 253_370_764_800
+"""The last time (unix s) that a datetime can hold with room to add to it: in the year 9998."""
+
+UnixSeconds = Annotated[int, Field(ge=0, le=LAST_SECOND)]
+"""A time that a datetime can hold, with room to add to it."""
 
 DecimalText = Annotated[Decimal, PlainSerializer(str)]
 """A decimal kept as text: BSON would make it a float."""
@@ -153,7 +157,8 @@ class Reservation(Document):
     that it may count in (`agent.limits`): written here first, so that it can be taken back whoever dies.
 
     Of an authorization that is out, `held` says why it is not sent again, `unclear` why the last answer to it
-    was none, and `transaction` is the settlement that a vendor showed before its answer broke.
+    was none, and `transaction` is the settlement that a vendor showed before its answer broke. `chain_seen_at` is
+    the time of the newest block in which the chain showed nothing of it yet.
     """
 
     amount: Micro
@@ -165,6 +170,7 @@ class Reservation(Document):
     held: str | None = None
     unclear: str | None = None
     transaction: str | None = None
+    chain_seen_at: datetime | None = None
 
 
 class JobParams(Document):

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from agent import booking
+from agent import booking, ledger
 from agent.deadline import Deadline
 from agent.errors import WalletShort, WalletUnfit
 from agent.leased import LeasedRun
-from agent.models import Run, SignedAuthorization
+from agent.models import LAST_SECOND, Run, SignedAuthorization
 from agent.money import usd_text
 from agent.services import Services
-from x402.chain import ChainReader, Fate
+from x402.chain import Block, ChainReader, Fate, Unused
 from x402.chain_purse import look_up
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
@@ -96,12 +96,20 @@ async def look(desk: LeasedRun, services: Services, job_id: str, deadline: Deadl
     if signed is None or chain is None:
         raise AssertionError("unreachable: the caller has seen that there is a chain to ask")
     try:
-        fate = await _fate(chain, signed, deadline)
+        fate = await _fate(chain, signed, before.reservations[job_id].transaction, deadline)
     except ChainError as exc:
         desk.draft = booking.unclear(before, job_id, silence(exc), None, services.world.now())
     else:
         desk.draft = booking.shown(before, job_id, fate, services.world.now())
+        if desk.draft is before and isinstance(fate, Unused):  # only shown: it can wait for the tick's last write
+            desk.draft = ledger.seen_unused(before, job_id, _moment(fate.seen))
+            return False
     return desk.draft is not before
+
+
+def _moment(block: Block) -> datetime:
+    """A block's time; of one that no clock can show, the last that can be stored."""
+    return datetime.fromtimestamp(min(block.time, LAST_SECOND), UTC)
 
 
 def silence(exc: ChainError) -> str:
@@ -109,13 +117,13 @@ def silence(exc: ChainError) -> str:
     return f"the chain cannot be asked ({type(exc).__name__})"
 
 
-async def _fate(chain: ChainReader, signed: SignedAuthorization, deadline: Deadline) -> Fate:
+async def _fate(chain: ChainReader, signed: SignedAuthorization, named: str | None, deadline: Deadline) -> Fate:
     token = asset(signed.network, signed.asset)
     if token is None:
         raise ChainUnclear(f"{signed.asset} on {signed.network} is not a known token any more")
     payment = decode_payment(signed.header_name, signed.header_value)
     try:
         async with asyncio.timeout(deadline.allow(CHAIN_SECONDS)):
-            return await chain.fate(token, payment.authorization)
+            return await chain.fate(token, payment.authorization, named)
     except TimeoutError as exc:
         raise ChainUnavailable(f"{signed.network} did not answer in time") from exc

@@ -51,6 +51,9 @@ class ReservationOut(Answer):
     amount: Usd = Field(description="dollars, the most that the job may cost")
     authorized: bool = Field(description="a signed authorization is out")
     valid_before: Moment | None = Field(description="until then the vendor can cash the authorization")
+    chain_seen_at: Moment | None = Field(
+        description="time of the newest block in which the chain shows nothing of it; null: not read"
+    )
 
 
 class AuditOut(Answer):
@@ -104,6 +107,7 @@ class RunOut(Answer):
                 valid_before=(
                     datetime.fromtimestamp(each.authorization.valid_before, UTC) if each.authorization else None
                 ),
+                chain_seen_at=each.chain_seen_at,
             )
             for job_id, each in run.reservations.items()
         }

@@ -68,8 +68,11 @@ class ChainReader(Protocol):
         """The code at `owner`, empty for a plain key. That it is empty may be some minutes old."""
         ...
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
-        """What became of an authorization, as of a block that has the confirmations asked for."""
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
+        """What became of an authorization, as of a block that has the confirmations asked for.
+
+        `named` is a transaction that is said to have used it, where one is: it is looked at first.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ instead of answering for another state.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic as machine_monotonic
 from typing import Final
@@ -14,13 +15,13 @@ from typing import Final
 from x402.chain import Block, Cancelled, Fate, Unused, Used
 from x402.chain_logs import (
     AUTHORIZATION_CANCELED,
-    AUTHORIZATION_USED,
     Log,
     logs_of,
     received,
     topic,
 )
 from x402.chain_rpc import JsonRpc, hash_of, number_of
+from x402.chain_search import LogSearch, block_at
 from x402.codec import Json, clean
 from x402.eip3009 import transfer_calldata
 from x402.errors import ChainUnclear
@@ -33,14 +34,9 @@ _BALANCE_OF: Final = "0x70a08231"
 _AUTHORIZATION_STATE: Final = "0xe94a0102"
 _DOMAIN_SEPARATOR: Final = "0x3644e515"
 
-_LOG_BLOCKS: Final = 1_000
-"""Blocks that one search for logs covers; public nodes refuse much wider ones."""
-_MOST_SEARCHES: Final = 64
-
 _PLAIN_SECONDS: Final = 300.0
 """How long an address without code is taken to have none. One that has is asked about again each time, so that
 whoever removes a delegation can pay at once."""
-_FIRST_STEP: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +69,12 @@ class RpcChain:
         self._rpc: Final = rpc
         self._confirmations: Final = confirmations
         self._monotonic: Final = monotonic
+        self._logs: Final = LogSearch(rpc)
         self._plain: tuple[str, float] | None = None  # one: a payer asks about itself
 
     async def head(self) -> Block:
         """The newest block."""
-        return await self._block("latest")
+        return await block_at(self._rpc, "latest")
 
     async def balance(self, token: Asset, owner: str) -> int:
         """What `owner` holds in the newest block, in atomic units."""
@@ -98,27 +95,42 @@ class RpcChain:
         said = await self._read(token.address, _DOMAIN_SEPARATOR, None)
         return bytes.fromhex(hash_of(said, "DOMAIN_SEPARATOR")[2:])
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
         """What became of an authorization, as of the newest block that has the confirmations asked for.
+
+        `named` is a transaction that is said to have used it: its receipt is asked for first.
 
         Raises:
             ChainUnclear: the state says that it was used or cancelled and no log says which.
         """
         head = await self.head()
         deep = head.number - self._confirmations + 1
-        seen = head if deep == head.number else await self._block(hex(max(0, deep)))
+        seen = head if deep == head.number else await block_at(self._rpc, hex(max(0, deep)))
         nonce = authorization.nonce[2:].lower()
         state = await self._read(token.address, _AUTHORIZATION_STATE + _word(authorization.payer) + nonce, seen)
         if number_of(state, "authorizationState") == 0:
             return Unused(seen)
-        log = await self._event(token, authorization, seen)
+        if named is not None:
+            with suppress(ChainUnclear):  # the logs may tell, where the receipt does not
+                if used := await self._used_by(named, token, authorization, seen):
+                    return used
+        log = await self._logs.find(token, authorization, seen)
         if log.topics[0] == AUTHORIZATION_CANCELED:
             return Cancelled(log.transaction)
-        mined = await self.mined(log.transaction)
-        reached = None if mined is None else received(mined.logs, token.address, authorization)
-        if mined is None or reached is None:
+        used = await self._used_by(log.transaction, token, authorization, seen)
+        if used is None:
             raise ChainUnclear(f"the receipt of {log.transaction} does not show what its log does")
-        return Used(log.transaction, mined.block, reached)
+        return used
+
+    async def _used_by(
+        self, transaction: str, token: Asset, authorization: Authorization, seen: Block
+    ) -> Used | None:
+        """The use of an authorization by this transaction, as its receipt shows it; None: it shows none."""
+        mined = await self.mined(transaction)
+        if mined is None or mined.block > seen.number:
+            return None
+        reached = received(mined.logs, token.address, authorization)
+        return None if reached is None else Used(mined.transaction, mined.block, reached)
 
     async def mined(self, transaction: str) -> Mined | None:
         """The receipt of a transaction; None while it is in no block."""
@@ -157,49 +169,6 @@ class RpcChain:
             return Trial(0, _revert_reason(settled))
         amounts = (number_of(each.get("returnData"), "balanceOf") for each in (after, before))
         return Trial(next(amounts) - next(amounts))
-
-    async def _event(self, token: Asset, authorization: Authorization, until: Block) -> Log:
-        """The log that says what the nonce was spent on. It cannot be older than `valid_after`."""
-        wanted: Json = [
-            [AUTHORIZATION_USED, AUTHORIZATION_CANCELED],
-            topic(authorization.payer),
-            authorization.nonce.lower(),
-        ]
-        first = await self._first_after(authorization.valid_after, until)
-        for start in range(first, until.number + 1, _LOG_BLOCKS)[:_MOST_SEARCHES]:
-            end = min(start + _LOG_BLOCKS - 1, until.number)
-            query: Json = {
-                "address": token.address,
-                "topics": wanted,
-                "fromBlock": hex(start),
-                "toBlock": hex(end),
-            }
-            if logs := logs_of(await self._rpc.call("eth_getLogs", query)):
-                return logs[0]
-        raise ChainUnclear("the nonce is spent and no log says on what")
-
-    async def _first_after(self, time: int, until: Block) -> int:
-        """The number of the first block younger than `time`, looked for from `until` backwards."""
-        low, high, step = until.number, until.number, _FIRST_STEP
-        while low > 0 and (await self._block(hex(low))).time > time:
-            high, low, step = low, max(0, low - step), step * 2
-        while low < high:
-            middle = (low + high) // 2
-            if (await self._block(hex(middle))).time > time:
-                high = middle
-            else:
-                low = middle + 1
-        return low
-
-    async def _block(self, which: str) -> Block:
-        answer = await self._rpc.call("eth_getBlockByNumber", which, False)
-        if not isinstance(answer, dict):
-            raise ChainUnclear(f"there is no block {which}")
-        return Block(
-            number=number_of(answer.get("number"), "a block's number"),
-            hash=hash_of(answer.get("hash"), "a block's hash"),
-            time=number_of(answer.get("timestamp"), "a block's time"),
-        )
 
     async def _read(self, contract: str, data: str, at: Block | None) -> Json:
         where: Json = "latest" if at is None else {"blockHash": at.hash, "requireCanonical": True}

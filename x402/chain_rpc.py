@@ -34,7 +34,7 @@ class RpcRefused(ChainUnclear):
 
 
 class JsonRpc:
-    """The nodes of one chain; each call goes to the first that answers it.
+    """The nodes of one chain; each call goes to the first that answers it, and the one that last did comes first.
 
     The client's transport should be a `BoundedTransport`, and belongs to whoever made it.
     """
@@ -47,6 +47,7 @@ class JsonRpc:
         self._urls = tuple(map(check_url, urls))
         self._chain = chain
         self._right: set[str] = set()
+        self._first = 0
 
     def __repr__(self) -> str:
         return f"JsonRpc({self._chain} at {', '.join(map(_host, self._urls))})"
@@ -60,15 +61,19 @@ class JsonRpc:
             WrongChain: a node serves another chain.
         """
         last: ChainError = ChainUnavailable(f"{self!r} gave no answer to {method}")
+        first = self._first
         try:
             async with asyncio.timeout(_CALL_SECONDS):
                 for round_ in range(_ROUNDS):
                     if round_:
                         await asyncio.sleep(_PAUSE_SECONDS)
-                    for url in self._urls:
+                    for turn in range(len(self._urls)):
+                        at = (first + turn) % len(self._urls)
                         try:
-                            await self._check_chain(url)
-                            return await self._ask(url, method, params)
+                            await self._check_chain(self._urls[at])
+                            result = await self._ask(self._urls[at], method, params)
+                            self._first = at
+                            return result
                         except WrongChain:
                             raise
                         except ChainError as exc:
@@ -118,7 +123,7 @@ def _result(url: str, method: str, response: httpx.Response) -> Json:
     except ValueError:
         answer = None
     error = answer.get("error") if isinstance(answer, dict) else None
-    if isinstance(error, dict):
+    if isinstance(error, dict) and response.status_code != httpx.codes.TOO_MANY_REQUESTS:
         said = _without_secrets(str(error.get("message", "no reason given")), url)
         raise RpcRefused(f"{_host(url)} refuses {method}: {said}")
     if response.status_code != httpx.codes.OK:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from agent.models import Constraints
 
 __all__ = [
+    "LEAST_HOURS",
     "MAX_FAILURES",
     "MAX_HOURS",
     "MAX_REASON",
@@ -43,6 +44,9 @@ __all__ = [
 
 MAX_HOURS: Final = 720
 """Most hours that one job may be bought for: thirty days."""
+
+LEAST_HOURS: Final = 0.01
+"""Fewest hours that a job is bought for: hours are whole hundredths."""
 
 USUAL_HOURS: Final = 1.0
 """Most hours of a job where the user does not say how many."""
@@ -113,7 +117,7 @@ def _readable(reason: object) -> str:
 def _hundredths(hours: float) -> float:
     whole = floor(Decimal(str(hours)) * 100) / 100
     if whole == 0:
-        raise ValueError("must be at least 0.01 hours")
+        raise ValueError(f"must be at least {LEAST_HOURS:g} hours")
     return whole
 
 

@@ -8,6 +8,7 @@ from math import floor
 from agent.money import at_rate, usd_text
 from agent.planner import Plan
 from agent.planner.context import (
+    LEAST_HOURS,
     MAX_HOURS,
     MAX_REASON,
     Abort,
@@ -49,6 +50,8 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
     """
     if busy := under_way(context):
         return Wait(reason=f"a job at {busy.vendor_id} is {busy.status}")
+    if most_hours(context.constraints) < LEAST_HOURS:
+        return Abort(reason=f"a job is bought for {LEAST_HOURS:g} h at least, the user allows less")
     hours = _hours(context)
     if hours <= 0:
         return Abort(reason="no time is left for a job before the deadline")
@@ -65,13 +68,12 @@ def decide(context: PlanContext) -> StartJob | Wait | Abort:
 
 
 def _hours(context: PlanContext) -> float:
-    """What the user allows, or one hour; no more than is left before the deadline, in hundredths."""
-    allowed = context.constraints
-    hours = most_hours(allowed)
-    if allowed.deadline is not None:
-        left = (allowed.deadline - context.now).total_seconds()
-        hours = min(hours, floor(left / 36) / 100)
-    return min(hours, MAX_HOURS)
+    """What the user allows, or one hour; no more than is left before the deadline. In whole hundredths."""
+    hours = Decimal(str(min(most_hours(context.constraints), MAX_HOURS)))
+    if context.constraints.deadline is not None:
+        left = (context.constraints.deadline - context.now).total_seconds()
+        hours = min(hours, Decimal(str(left)) / 3600)
+    return floor(hours * 100) / 100
 
 
 def _rank(vendor: VendorView, hours: float) -> tuple[int, Decimal, str]:

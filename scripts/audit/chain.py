@@ -55,7 +55,8 @@ async def chain_faults(chains: dict[str, ChainReader], payments: Sequence[Paymen
             continue
         try:
             async with asyncio.timeout(_MOST_SECONDS):
-                against = contradiction(payment, await chain.fate(token, _authorization(payment)))
+                fate = await chain.fate(token, _authorization(payment), payment.transaction)
+                against = contradiction(payment, fate)
         except (ChainError, TimeoutError) as exc:
             against = f"the chain cannot be asked ({type(exc).__name__})"
         except ValueError as exc:

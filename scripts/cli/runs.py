@@ -100,10 +100,13 @@ def status(
         if json:
             print(reply.text)
             return
+        from datetime import UTC, datetime
+
         from scripts.audit.books import books_of
         from scripts.view.runs import status_view
 
-        say(status_view(reply.value, books_of(reply.value.run, reply.value.payments)))
+        sums = books_of(reply.value.run, reply.value.payments)
+        say(status_view(reply.value, sums, datetime.now(UTC)))
 
 
 def cancel(run: RunArgument, json: JsonFlag = False) -> None:

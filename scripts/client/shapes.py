@@ -115,6 +115,7 @@ class Reservation(Shape):
     vendor_id: str
     amount: Usd
     authorized: bool
+    chain_seen_at: datetime | None = None
 
 
 class AuditHead(Shape):

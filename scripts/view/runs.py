@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
@@ -111,13 +112,32 @@ def ticked(answer: Ticked) -> RenderableType:
     return Group(*lines, run_line(answer.run))
 
 
-def status_view(status: Status, sums: Books) -> RenderableType:
+def status_view(status: Status, sums: Books, now: datetime) -> RenderableType:
     """All that is known of a run: its goal, jobs, books and the newest of its trail."""
     blocks: list[RenderableType] = [run_line(status.run), said(f"goal: {status.run.goal}", "dim")]
     if status.jobs:
         blocks += ["", _title("Jobs"), *(_job(job) for job in status.jobs)]
-    blocks += ["", books(sums), "", trail(status.observations, status.page.total)]
+    blocks += [
+        "",
+        books(sums),
+        *_chain_readings(status.run, now),
+        "",
+        trail(status.observations, status.page.total),
+    ]
     return Group(*blocks)
+
+
+def _chain_readings(run: Run, now: datetime) -> list[Text]:
+    """How old is what the chain last showed of the authorizations that are out."""
+    return [
+        said(
+            f"  the chain shows nothing of the payment to {each.vendor_id} yet: "
+            f"read {max(0, round((now - each.chain_seen_at).total_seconds()))} s ago",
+            "dim",
+        )
+        for each in run.reservations.values()
+        if each.chain_seen_at is not None
+    ]
 
 
 def trail(entries: Sequence[Observation], total: int) -> RenderableType:

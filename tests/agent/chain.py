@@ -32,6 +32,8 @@ class LedgerChain:
     has_code: bytes = b""
     """What stands at the wallet's address."""
     asked: int = 0
+    named: list[str | None] = field(default_factory=list)
+    """The transactions that were asked for by name."""
 
     async def balance(self, token: Asset, owner: str) -> int:
         await self._ask()
@@ -41,8 +43,9 @@ class LedgerChain:
         await self._ask()
         return self.has_code
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
         await self._ask()
+        self.named.append(named)
         if authorization.nonce in self.cancelled:
             return Cancelled("0x" + "ca" * 32)
         for each in self.ledger.journal:

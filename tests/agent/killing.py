@@ -191,9 +191,9 @@ class WatchedChain:
         """Ask, or die."""
         return await self._watcher.watch("chain code", lambda: self._inner.code(owner))
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
         """Ask, or die."""
-        return await self._watcher.watch("chain fate", lambda: self._inner.fate(token, authorization))
+        return await self._watcher.watch("chain fate", lambda: self._inner.fate(token, authorization, named))
 
 
 def watched_wallet(wallet: Wallet, watcher: Watcher) -> Wallet:

@@ -46,7 +46,10 @@ async def test_a_payment_is_booked_when_the_chain_shows_it() -> None:
     first = (await stage.tick(run)).run
     assert (first.budget_reserved, first.budget_spent) == (1_400_000, 0)
     stage.clock.pass_(15)
-    assert (await stage.tick(run)).run.budget_reserved == 1_400_000
+    second = (await stage.tick(run)).run
+    (reservation,) = second.reservations.values()
+    assert (second.budget_reserved, reservation.chain_seen_at) == (1_400_000, stage.clock.now)
+    assert chain.named == [reservation.transaction]
     chain.hidden = False
     stage.clock.pass_(15)
     after = (await stage.tick(run)).run

@@ -73,6 +73,7 @@ async def test_a_usable_authorization_is_never_shown() -> None:
         "amount": 1.4,
         "authorized": True,
         "validBefore": "2026-11-21T08:05:00.000Z",
+        "chainSeenAt": None,
     }
 
 

@@ -9,7 +9,7 @@ from scripts.demo.local_chain import CHAIN_ID, NETWORK
 from scripts.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
-from x402 import chain_reader
+from x402 import chain_search
 from x402.chain import Cancelled, Unused, Used
 from x402.chain_purse import look_up
 from x402.chain_reader import RpcChain
@@ -98,8 +98,8 @@ async def test_cancelled_is_another_outcome_than_used(bank: Bank) -> None:
 @pytest.mark.parametrize("later", [0, 1, 39, 40, 41])
 async def test_a_use_is_found_after_many_blocks(bank: Bank, monkeypatch: pytest.MonkeyPatch, later: int) -> None:
     """The log is looked for from the first block in which it can be, however long ago that was."""
-    monkeypatch.setattr(chain_reader, "_LOG_BLOCKS", 20)
-    monkeypatch.setattr(chain_reader, "_FIRST_STEP", 16)
+    monkeypatch.setattr(chain_search, "_MOST_BLOCKS", 20)
+    monkeypatch.setattr(chain_search, "_FIRST_STEP", 16)
     bank.chain.rpc("anvil_mine", hex(40), hex(60))
     payment = await bank.payment(bank.offer())
     bank.send_in(payment)

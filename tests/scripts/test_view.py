@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
+from pydantic import JsonValue
 from rich.console import RenderableType
 
 from scripts.audit.books import Books, books_of
@@ -27,6 +30,8 @@ from tests.scripts.samples import (
     vendor_json,
     vendors,
 )
+
+NOW = datetime(2026, 11, 21, 8, tzinfo=UTC)
 
 
 def test_the_books_show_each_payment_and_the_sum() -> None:
@@ -90,7 +95,7 @@ def test_a_status_shows_jobs_books_and_trail() -> None:
         total=7,
     )
 
-    text = drawn(view.status_view(told, books_of(told.run, told.payments)))
+    text = drawn(view.status_view(told, books_of(told.run, told.payments), NOW))
 
     for part in (
         RUN_ID,
@@ -103,6 +108,21 @@ def test_a_status_shows_jobs_books_and_trail() -> None:
         "hello",
     ):
         assert part in text
+
+
+def test_a_status_says_how_old_the_newest_reading_of_the_chain_is() -> None:
+    """Whoever waits for a confirmation wants to know whether somebody is looking."""
+    open_: dict[str, JsonValue] = {
+        "vendorId": "v",
+        "amount": 1.4,
+        "authorized": True,
+        "chainSeenAt": "2026-11-21T07:59:46Z",
+    }
+    told = status(run=run_json(reservations={"a" * 24: open_, "b" * 24: open_ | {"chainSeenAt": None}}))
+
+    text = drawn(view.status_view(told, books_of(told.run, told.payments), NOW))
+
+    assert text.count("the chain shows nothing of the payment to v yet: read 14 s ago") == 1
 
 
 def test_a_tick_shows_message_reason_and_run() -> None:
@@ -213,7 +233,7 @@ def _everything() -> list[RenderableType]:
     )
     bad_vendor = vendor_json(vendorId=HOSTILE, name=HOSTILE, endpoint=HOSTILE, supportedGpuTypes=[HOSTILE])
     return [
-        view.status_view(told, books_of(told.run, told.payments)),
+        view.status_view(told, books_of(told.run, told.payments), NOW),
         view.ticked(Ticked(message=HOSTILE, action={"reason": HOSTILE}, run=told.run)),
         tables.runs_table(
             runs(run_json(goal=HOSTILE, userId=HOSTILE, status=HOSTILE), cursor=HOSTILE, unreadable=[HOSTILE])

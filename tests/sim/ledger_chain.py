@@ -52,7 +52,7 @@ class LateChain:
 
         return await self._watcher.watch("chain code", ask)
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
         """Used if it was settled by the newest block that is seen, and unused as of that block if not."""
 
         async def ask() -> Fate:

@@ -116,6 +116,16 @@ def test_hours_never_exceed_what_an_action_may_hold() -> None:
     assert choice(context(cheap, constraints=Constraints(max_hours=5_000))) == ("gpu_vendor_1", 720)
 
 
+def test_it_gives_up_when_the_user_allows_less_than_the_smallest_job() -> None:
+    assert refusal(context(constraints=Constraints(max_hours=0.0078125))) == (
+        "a job is bought for 0.01 h at least, the user allows less"
+    )
+
+
+def test_hours_are_whole_hundredths() -> None:
+    assert choice(context(constraints=Constraints(max_hours=0.999)))[1] == 0.99
+
+
 @pytest.mark.parametrize("left", [timedelta(seconds=35), timedelta(0), timedelta(days=-1)])
 def test_it_gives_up_when_no_time_is_left(left: timedelta) -> None:
     """Less than a hundredth of an hour is no time for a job."""

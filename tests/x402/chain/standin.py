@@ -57,6 +57,8 @@ class StandIn:
     tip: Tip = field(default_factory=Tip)
     fee: int = 0
     chain: int = CHAIN
+    log_blocks: int = 10_000
+    """Most blocks that one search for logs may cover."""
     code: dict[str, bytes] = field(default_factory=dict)
     """By address in lower case."""
     calls: Counter[str] = field(default_factory=Counter)
@@ -161,6 +163,8 @@ class StandIn:
                 numbers = range(int(first, 16), int(last, 16) + 1)
             case _:
                 raise AssertionError("a query for logs of another kind")
+        if len(numbers) > self.log_blocks:
+            raise Refuse(f"eth_getLogs is limited to a {self.log_blocks} block range")
         found = [log for log in self.tip.logs if log.block in numbers and log.topics[1:] == (payer, nonce)]
         return [log_json(log) for log in found if isinstance(kinds, list) and log.topics[0] in kinds]
 

@@ -47,7 +47,7 @@ class Chain:
             raise self.at
         return self.at
 
-    async def fate(self, token: Asset, authorization: Authorization) -> Fate:
+    async def fate(self, token: Asset, authorization: Authorization, named: str | None = None) -> Fate:
         """Nobody wants to know."""
         raise AssertionError
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import httpx
 import pytest
 
-from tests.x402.chain.standin import BLOCK_SECONDS, StandIn, log_json, usdc
+from tests.x402.chain.standin import BLOCK_SECONDS, Refuse, StandIn, log_json, usdc
 from tests.x402.samples import NOW, OTHER, PAYEE, PAYER, USDC, offer, payment_for
 from x402 import chain_rpc
 from x402.chain import Block, Cancelled, Fate, Unused, Used
 from x402.chain_logs import AUTHORIZATION_USED, TRANSFER, Log, logs_of, received, topic
 from x402.chain_reader import RpcChain, Trial
+from x402.chain_rpc import RpcRefused
 from x402.codec import Json
 from x402.eip3009 import transfer_calldata
-from x402.errors import ChainUnclear
+from x402.errors import ChainUnavailable, ChainUnclear
 from x402.wire import Payment
 
 HASH = "0x" + "77" * 32
@@ -92,6 +94,91 @@ async def test_a_use_right_after_valid_after_is_found() -> None:
     payment = await payment_for(offer(), now=node.tip.times[-1] + 600 - BLOCK_SECONDS + 1)
     transaction = node.carry_out(call_of(payment))
     assert await fate_of(node, payment) == Used(transaction, 402, 10_000)
+
+
+async def test_the_receipt_of_a_named_transaction_is_asked_for_first() -> None:
+    """No search for logs, which nodes bound so differently."""
+    node, payment = StandIn(log_blocks=0), await payment_for(offer())
+    transaction = node.carry_out(call_of(payment))
+    node.mine(500)
+    chain = RpcChain(node.rpc())
+    assert await chain.fate(usdc(), payment.authorization, transaction) == Used(transaction, 2, 10_000)
+    assert node.calls["eth_getLogs"] == 0
+
+
+@pytest.mark.parametrize("said", ["unknown", "another's", "odd", "refused", "reverted"])
+async def test_a_named_transaction_that_shows_nothing_leaves_it_to_the_logs(said: str) -> None:
+    """A vendor may name any transaction: its word decides nothing."""
+    node, payment = StandIn(), await payment_for(offer())
+    other = await payment_for(offer(amount="7"), nonce="0x" + "cd" * 32)
+    named = node.carry_out(call_of(other)) if said == "another's" else HASH
+    transaction = node.carry_out(call_of(payment))
+    if said == "reverted":
+        named = node.carry_out(call_of(payment))
+    if said == "odd":
+        node.answer("eth_getTransactionReceipt", {"status": "?"})
+    if said == "refused":
+        node.answer("eth_getTransactionReceipt", Refuse("not a hash that is indexed here"), times=2)
+    fate = await RpcChain(node.rpc()).fate(usdc(), payment.authorization, named)
+    assert isinstance(fate, Used)
+    assert (fate.transaction, fate.received) == (transaction, 10_000)
+
+
+async def test_a_named_transaction_without_the_confirmations_is_not_used_yet() -> None:
+    node, payment = StandIn(), await payment_for(offer())
+    transaction = node.carry_out(call_of(payment))
+    assert isinstance(await RpcChain(node.rpc(), 2).fate(usdc(), payment.authorization, transaction), Unused)
+
+
+@pytest.mark.parametrize("most", [1, 3, 5, 10, 500])
+async def test_a_range_that_a_node_refuses_is_halved_and_what_worked_is_remembered(most: int) -> None:
+    node = StandIn(log_blocks=most)
+    node.mine(3_000)
+    payment = await payment_for(offer(), now=node.tip.times[-1])
+    transaction = node.carry_out(call_of(payment))
+    node.mine(300)
+    chain = RpcChain(node.rpc())
+    for searches in (12, 2):
+        fate = await chain.fate(usdc(), payment.authorization)
+        assert isinstance(fate, Used)
+        assert fate.transaction == transaction
+        assert node.calls.pop("eth_getLogs") <= 2 * searches  # each refusal is asked for twice
+
+
+async def test_a_search_that_would_not_end_says_so() -> None:
+    """64 searches, and the use lies far beyond them."""
+    node = StandIn(log_blocks=1)
+    node.mine(400)
+    payment = await payment_for(offer(), now=node.tip.times[-1])
+    node.mine(100)
+    node.carry_out(call_of(payment))
+    with pytest.raises(ChainUnclear, match="64 searches do not say"):
+        await fate_of(node, payment)
+
+
+async def test_a_refusal_that_is_not_for_the_length_is_forgotten() -> None:
+    """A node that refuses even one block has another reason, which may pass: the next search is a wide one."""
+    node = StandIn(log_blocks=0)
+    node.mine(500)
+    payment = await payment_for(offer(), now=node.tip.times[-1])
+    transaction = node.carry_out(call_of(payment))
+    chain = RpcChain(node.rpc())
+    with pytest.raises(RpcRefused):
+        await chain.fate(usdc(), payment.authorization)
+    node.log_blocks, node.calls["eth_getLogs"] = 10_000, 0
+    fate = await chain.fate(usdc(), payment.authorization)
+    assert isinstance(fate, Used)
+    assert fate.transaction == transaction
+    assert node.calls["eth_getLogs"] == 1
+
+
+async def test_a_node_that_is_asked_too_often_has_not_refused_the_range() -> None:
+    node, payment = StandIn(), await payment_for(offer())
+    node.carry_out(call_of(payment))
+    busy = httpx.Response(429, json={"jsonrpc": "2.0", "id": 1, "error": {"code": -32005, "message": "rate"}})
+    node.answer("eth_getLogs", busy, times=2)
+    with pytest.raises(ChainUnavailable, match="429"):
+        await fate_of(node, payment)
 
 
 async def test_a_spent_nonce_without_a_log_is_no_outcome() -> None:

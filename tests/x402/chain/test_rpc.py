@@ -83,6 +83,28 @@ async def test_the_next_node_is_asked_first() -> None:
     assert asked == ["rpc.example", "other.example", "other.example"]
 
 
+async def test_the_node_that_answered_last_is_asked_first() -> None:
+    """One that is away is not asked before every call; when the other fails it has its turn."""
+    asked, down = [], {"rpc.example"}
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.host)
+        if request.url.host in down:
+            return httpx.Response(429)
+        return httpx.Response(200, json={"result": hex(CHAIN)})
+
+    rpc = JsonRpc(httpx.AsyncClient(transport=httpx.MockTransport(handle)), [URL, OTHER], CHAIN)
+    await rpc.call("eth_chainId")
+    asked.clear()
+    await rpc.call("eth_gasPrice")
+    assert asked == ["other.example"]
+    down.symmetric_difference_update({"rpc.example", "other.example"})
+    asked.clear()
+    await rpc.call("eth_gasPrice")
+    await rpc.call("eth_gasPrice")
+    assert asked == ["other.example", "rpc.example", "rpc.example", "rpc.example"]  # once for its chain
+
+
 async def test_a_node_that_hangs_is_left_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chain_rpc, "_TRY_SECONDS", 0.05)
     monkeypatch.setattr(chain_rpc, "_CALL_SECONDS", 0.08)
