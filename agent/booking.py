@@ -86,6 +86,7 @@ def accepted(run: Run, job_id: str, answer: Submitted, now: datetime, *, watched
         }
     )
     about = {**_about(job), "vendorJobId": answer.vendor_job_id}
+    run = run.model_copy(update={"rests": {}})  # the run has got on: whoever was away may be tried anew
     run = observe(ledger.put_job(run, taken), now, "job_submitted", f"{job.vendor_id} took the job", about)
     if signed is None:
         return _note(ledger.settle(run, job_id, None), now, "not_asked", job, 0)

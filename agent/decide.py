@@ -15,11 +15,24 @@ from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
 from agent.limits import Limits, free_at
-from agent.models import Ending, Job, Json, Run
+from agent.models import Ending, Job, Json, Payment, Run
 from agent.money import at_rate, usd_text
 from agent.planner import Plan
-from agent.planner.context import Abort, JobView, PlanContext, StartJob, VendorView, Wait, beyond, check
+from agent.planner.context import (
+    Abort,
+    JobView,
+    PaymentView,
+    PlanContext,
+    StartJob,
+    VendorView,
+    Wait,
+    beyond,
+    check,
+    obstacles,
+    worth_waiting_for,
+)
 from agent.purchase import RESEND_SECONDS, buy
+from agent.resting import out_of_reach, resting, tried
 from agent.services import Services
 from agent.spending import Standing, limits_of, short, survey
 from agent.step import Step
@@ -41,10 +54,12 @@ def plan_context(
     run: Run,
     vendors: Sequence[Vendor],
     jobs: Sequence[Job],
+    payments: Sequence[Payment],
     now: datetime,
     standings: Mapping[str, Standing],
 ) -> PlanContext:
     """All that a planner may know, and nothing else: no ids of other runs, no secrets, no addresses."""
+    away = resting(run, now)
     failures = [job.vendor_id for job in jobs if job.failure and job.failure.code not in NOBODYS_FAULT]
     return PlanContext(
         goal=run.goal,
@@ -62,6 +77,8 @@ def plan_context(
                 supported_gpu_types=vendor.supported_gpu_types,
                 failures_in_run=failures.count(vendor.vendor_id),
                 barred=standings[vendor.vendor_id].barred,
+                unreached=run.rests[vendor.vendor_id].times if vendor.vendor_id in run.rests else 0,
+                away=f"{vendor.vendor_id} could not be reached a moment ago" if vendor.vendor_id in away else None,
                 room=standings[vendor.vendor_id].room,
             )
             for vendor in vendors
@@ -71,10 +88,14 @@ def plan_context(
                 vendor_id=job.vendor_id,
                 status=job.status,
                 expected_cost=job.expected_cost,
+                actual_cost=job.actual_cost,
                 progress=job.progress,
                 failure=job.failure.message if job.failure else None,
             )
             for job in jobs
+        ),
+        payments=tuple(
+            PaymentView(vendor_id=each.vendor_id, amount=each.amount, status=each.status) for each in payments
         ),
         idle_waits=run.idle_waits,
     )
@@ -88,8 +109,12 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     except KeyRevoked as exc:
         return _fail(desk, services, "key_revoked", str(exc))
     vendors = await services.vendors.list()
-    standings, jobs = await survey(services, limits, vendors), await services.runs.jobs(desk.draft)
-    context = plan_context(desk.draft, vendors, jobs, services.world.now(), standings)
+    standings = await survey(services, limits, vendors)
+    jobs, payments = await services.runs.jobs(desk.draft), await services.runs.payments(desk.draft)
+    context = plan_context(desk.draft, vendors, jobs, payments, services.world.now(), standings)
+    missed = worth_waiting_for(context)
+    if missed and all(obstacles(each, context) for each in context.vendors):
+        return _wait_for(desk, services, missed)
     share = deadline.remaining() * PLAN_SHARE
     poll = services.settings.poll_seconds
     try:
@@ -103,6 +128,8 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     if problems := check(plan.action, context):
         desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
         return _wait(desk, services, "Plan refused", action, poll)
+    if isinstance(plan.action, Abort) and missed:  # others may be out of the question, these are only away
+        return _wait_for(desk, services, missed, action)
     if isinstance(plan.action, Abort):
         return _fail(desk, services, "planner_abort", plan.action.reason, action)
     if isinstance(plan.action, Wait):
@@ -152,16 +179,36 @@ async def _limited(
     return _wait(desk, services, "Waiting: a limit is reached", action, (until - now).total_seconds())
 
 
-def _wait(
-    desk: LeasedRun, services: Services, message: str, action: dict[str, object] | None, seconds: float
+def _wait_for(
+    desk: LeasedRun, services: Services, missed: Sequence[str], action: dict[str, object] | None = None
 ) -> Step:
-    """Nothing is done for some seconds, or until the run's deadline. Waits in a row are counted: a run must not
-    wait for ever.
+    """The vendors that could do it could not be reached: wait for the first, or give up after so long."""
+    rests = [desk.draft.rests[vendor_id] for vendor_id in missed]
+    now, patience = services.world.now(), services.settings.patience_seconds
+    if out_of_reach(rests, now, patience):
+        why = f"no vendor could be reached, tried: {tried(desk.draft, now)}"
+        return _fail(desk, services, "vendors_unreachable", why, action)
+    given_up_at = max(each.since for each in rests) + timedelta(seconds=patience)
+    until = min(given_up_at, *(each.until for each in rests))
+    told = f"No vendor can be reached: {', '.join(missed)}"
+    return _wait(desk, services, told, action, (until - now).total_seconds(), idle=0)
+
+
+def _wait(
+    desk: LeasedRun,
+    services: Services,
+    message: str,
+    action: dict[str, object] | None,
+    seconds: float,
+    idle: int = 1,
+) -> Step:
+    """Nothing is done for some seconds, or until the run's deadline. Waits in a row are counted (as `idle`), where
+    nothing else bounds them: a run must not wait for ever.
     """
     until, deadline = services.world.now() + timedelta(seconds=seconds), desk.draft.constraints.deadline
     if deadline is not None:
         until = min(until, deadline)
-    desk.set(idle_waits=desk.draft.idle_waits + 1, wait_until=until, phase="waiting")
+    desk.set(idle_waits=desk.draft.idle_waits + idle, wait_until=until, phase="waiting")
     return Step(message, action, until)
 
 
@@ -193,6 +240,8 @@ async def _start(
         desk.set(phase="waiting")
         again = now + timedelta(seconds=min(poll, RESEND_SECONDS))
         return Step(f"Payment to {vendor.vendor_id} has no clear outcome yet", action, again)
+    if vendor.vendor_id in resting(desk.draft, now):
+        return Step(f"{vendor.vendor_id} could not be reached", action, now)
     return Step(f"Job at {vendor.vendor_id} did not start", action, now)
 
 

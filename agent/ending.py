@@ -11,12 +11,25 @@ from agent.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
 from agent.models import Ending, Failure, Run
 from agent.money import usd_text
 from agent.purchase import closes_at
+from agent.resting import tried
 from agent.step import Step
 
-__all__ = ["MAX_FAULTS", "MAX_IDLE_WAITS", "MAX_JOBS", "broken", "cancelled", "close", "ending_of"]
+__all__ = [
+    "MAX_FAULTS",
+    "MAX_IDLE_WAITS",
+    "MAX_JOBS",
+    "MAX_UNREACHED",
+    "broken",
+    "cancelled",
+    "close",
+    "ending_of",
+]
 
 MAX_JOBS: Final = 20
 """Jobs that one run may start. Whoever fails twenty times will not succeed by spending on."""
+
+MAX_UNREACHED: Final = 100
+"""Jobs of one run whose orders may not reach their vendors, whatever its patience: each leaves a record."""
 
 MAX_IDLE_WAITS: Final = 30
 """Times in a row that a planner may wait with nothing under way."""
@@ -40,9 +53,15 @@ def ending_of(run: Run, now: datetime) -> Ending | None:
         return ending
     deadline = run.constraints.deadline
     if deadline is not None and now >= deadline:
-        return _failed("deadline_passed", "the run's deadline passed before the goal was reached")
-    if run.jobs_started >= MAX_JOBS and not any(job.status not in ENDED_JOB for job in run.jobs.values()):
+        why = "the run's deadline passed before the goal was reached"
+        missed = tried(run, now)
+        return _failed("deadline_passed", f"{why}; not reached: {missed}" if missed else why)
+    at_work = any(job.status not in ENDED_JOB for job in run.jobs.values())
+    if run.jobs_started - run.jobs_unreached >= MAX_JOBS and not at_work:
         return _failed("too_many_jobs", f"{MAX_JOBS} jobs were started and none reached the goal")
+    if run.jobs_unreached >= MAX_UNREACHED:
+        why = f"{MAX_UNREACHED} orders did not reach their vendors: {tried(run, now)}"
+        return _failed("vendors_unreachable", why)
     if run.idle_waits >= MAX_IDLE_WAITS:
         return _failed("stalled", f"the planner waited {MAX_IDLE_WAITS} times with nothing under way")
     return None

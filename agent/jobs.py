@@ -44,6 +44,7 @@ NOBODYS_FAULT: Final = frozenset(
         "payment_not_possible",
         "run_ended",
         "vendor_barred",
+        "vendor_unavailable",
         "vendor_removed",
         "wallet_unfit",
     }

@@ -37,6 +37,7 @@ __all__ = [
     "Outcome",
     "Payment",
     "Reservation",
+    "Rest",
     "Run",
     "SignedAuthorization",
     "Stumble",
@@ -280,6 +281,14 @@ class Stumble(Document):
     until: datetime
 
 
+class Rest(Document):
+    """A vendor that could not be reached: how often in a row, since when, and until when it is not asked again."""
+
+    times: int
+    since: datetime
+    until: datetime
+
+
 class AuditHead(Document):
     """Number and hash of the newest observation."""
 
@@ -311,8 +320,10 @@ class Run(Document):
     """A goal with a budget. `budget_total = budget_remaining + budget_reserved + budget_spent`, always.
 
     `key_id` is the API key that it was started with, if it was, whose limits bound what it may spend.
-    `wait_until` is what the planner asked to wait for, `idle_waits` how often in a row it did, `faults` how many
-    ticks in a row ended in a fault of ours, `ended_untold` that the run has ended and its outbox may be full.
+    `jobs_unreached` are those of `jobs_started` whose vendor could not be reached: nothing was ordered by them.
+    `wait_until` is what the planner asked to wait for, `idle_waits` how often in a row it did, `rests` the vendors
+    that could not be reached, by id, `faults` how many ticks in a row ended in a fault of ours, `ended_untold`
+    that the run has ended and its outbox may be full.
     """
 
     id: ObjectId = Field(alias="_id")
@@ -329,8 +340,10 @@ class Run(Document):
     reservations: dict[str, Reservation] = {}
     jobs: dict[str, Job] = {}
     jobs_started: int = 0
+    jobs_unreached: int = 0
     idle_waits: int = 0
     wait_until: datetime | None = None
+    rests: dict[str, Rest] = {}
     faults: int = 0
     ended_untold: bool = False
     stumble: Stumble | None = None

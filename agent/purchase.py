@@ -25,6 +25,7 @@ from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
 from agent.models import Ending, Job, Json, Reservation
 from agent.money import usd_text
 from agent.quoting import draw_up, most, quoted, refusal
+from agent.resting import answered, rest
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, survey, take, uncounted
 from agent.wallet import MAX_VALIDITY
@@ -75,7 +76,11 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
             max_hours=params.max_hours,
             within=deadline.allow(CALL_SECONDS),
         )
+    except VendorUnavailable as exc:
+        desk.draft = rest(desk.draft, vendor.vendor_id, exc, services.world.now(), services.world.below)
+        return job.id
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
+        desk.draft = answered(desk.draft, vendor.vendor_id)
         _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
         return job.id
     desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", quoted(job, quote))
@@ -87,6 +92,7 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
         return job.id
     room = (await survey(services, limits, [vendor]))[vendor.vendor_id].room
     if why := refusal(desk.draft, job, quote, room):
+        desk.draft = answered(desk.draft, vendor.vendor_id)
         _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
         return job.id
     now = services.world.now()
@@ -162,6 +168,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
+    desk.draft = answered(desk.draft, job.vendor_id)
     watched = chain_of(services, desk.draft.reservations[job_id].authorization) is not None
     if isinstance(answer, Rejected):
         desk.draft = booking.rejected(desk.draft, job_id, answer, now, watched=watched)
@@ -228,7 +235,14 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
             desk.draft, job_id, f"the chain cannot be asked ({type(exc).__name__})", now
         )
         return
+    vendor_id = desk.draft.reservations[job_id].vendor_id
+    if isinstance(exc, VendorUnavailable):
+        desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=False)
+        desk.draft = rest(desk.draft, vendor_id, exc, now, services.world.below)
+        desk.set(jobs_unreached=desk.draft.jobs_unreached + 1)
+        return
     fault = isinstance(exc, VendorError | PolicyRefused)
+    desk.draft = answered(desk.draft, vendor_id)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
     if isinstance(exc, _AT_AN_END):
         _end_short(desk, _code(exc), str(exc))

@@ -98,6 +98,7 @@ class Settings(BaseModel):
     tick_deadline_seconds: float = Field(25, ge=10, le=280)
     poll_seconds: float = Field(15, ge=0.05, le=3_600)
     stall_seconds: float = Field(900, ge=1, le=86_400)
+    patience_seconds: float = Field(3_600, ge=1, le=604_800)
     purser_home: str = "~/.purser"
     purser_called_from: str = ""
     vercel: str | None = None

@@ -6,7 +6,7 @@ both is ever done. Amounts are micro-dollars, times are UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from math import floor
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from agent.lifecycle import JobStatus
+from agent.lifecycle import JobStatus, PaymentStatus
 from agent.money import at_rate, usd_text
 from vendors.text import clean
 
@@ -31,6 +31,7 @@ __all__ = [
     "Abort",
     "Action",
     "JobView",
+    "PaymentView",
     "PlanContext",
     "StartJob",
     "VendorView",
@@ -40,6 +41,7 @@ __all__ = [
     "most_hours",
     "obstacles",
     "under_way",
+    "worth_waiting_for",
 ]
 
 MAX_HOURS: Final = 720
@@ -65,8 +67,9 @@ MAX_REASON: Final = 500
 class VendorView:
     """A vendor as a planner sees it. `completed` and `failed` count all runs, `failures_in_run` this one.
 
-    `barred` is why it is not dealt with whatever the user wants, `room` the most that a job there may cost now
-    under limits that span runs; None is no such thing.
+    `unreached` counts the tries in a row that it did not answer, `barred` is why it is not dealt with whatever the
+    user wants, `away` why not now, `room` the most that a job
+    there may cost now under limits that span runs; None is no such thing.
     """
 
     vendor_id: str
@@ -78,18 +81,32 @@ class VendorView:
     supported_gpu_types: tuple[str, ...]
     failures_in_run: int
     barred: str | None = None
+    unreached: int = 0
+    away: str | None = None
     room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobView:
-    """A job of this run, oldest first in its context. `progress` 0..100, `failure` in the vendor's words."""
+    """A job of this run, oldest first in its context. `actual_cost` is what was really paid (None: still open),
+    `progress` 0..100, `failure` in the vendor's words.
+    """
 
     vendor_id: str
     status: JobStatus
     expected_cost: int
+    actual_cost: int | None
     progress: float
     failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentView:
+    """A payment of this run, oldest first in its context."""
+
+    vendor_id: str
+    amount: int
+    status: PaymentStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +123,7 @@ class PlanContext:
     constraints: Constraints
     vendors: tuple[VendorView, ...]
     jobs: tuple[JobView, ...]
+    payments: tuple[PaymentView, ...]
     idle_waits: int
 
 
@@ -183,9 +201,11 @@ def check(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
 
 
 def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
-    """What rules this vendor out, whatever the hours: limits, the user's constraints, its failures in this run."""
+    """What rules this vendor out, whatever the hours: limits, the user's constraints, failures in this run, or
+    that it could not be reached a moment ago.
+    """
     allowed = context.constraints
-    found = [] if vendor.barred is None else [vendor.barred]
+    found = [each for each in (vendor.barred, vendor.away) if each is not None]
     if allowed.vendor_ids is not None and vendor.vendor_id not in allowed.vendor_ids:
         found.append(f"{vendor.vendor_id} is not among the vendors that the user allows")
     if allowed.gpu_type is not None and allowed.gpu_type not in vendor.supported_gpu_types:
@@ -198,6 +218,17 @@ def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
     if vendor.failures_in_run >= MAX_FAILURES:
         found.append(f"{vendor.vendor_id} failed {vendor.failures_in_run} times in this run")
     return found
+
+
+def worth_waiting_for(context: PlanContext) -> list[str]:
+    """Ids of the vendors that could be rented from if they could be reached."""
+    return [
+        vendor.vendor_id
+        for vendor in context.vendors
+        if vendor.away is not None
+        and not obstacles(replace(vendor, away=None), context)
+        and at_rate(vendor.base_price_per_hour, LEAST_HOURS) <= context.budget_remaining
+    ]
 
 
 def beyond(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:

@@ -27,7 +27,7 @@ from vendors.text import clean
 
 __all__ = ["PROMPT_VERSION", "SYSTEM", "Refused", "question", "schema"]
 
-PROMPT_VERSION: Final = "3"
+PROMPT_VERSION: Final = "4"
 """Recorded with each plan. A change to the words below or to the fields of the data raises it."""
 
 SYSTEM: Final = f"""\
@@ -46,8 +46,9 @@ Rules:
 - vendorId is one of data.vendors. A vendor with anything in notAllowed cannot be chosen.
 - pricePerHour times maxHours must not exceed budgetRemaining. maxHours must not exceed constraints.maxHours, nor \
 the hours until constraints.deadline. Where a vendor has mostNow, pricePerHour times maxHours must not exceed that.
-- Prefer vendors with fewer failuresInRun, then the lowest price in relation to reliability. Buy no more hours \
-than the goal needs; where you cannot tell, one.
+- Prefer vendors with fewer failuresInRun, then those with notReached 0, then the lowest price in relation to \
+reliability. Buy no more hours than the goal needs; where you cannot tell, one.
+- actualCost is what a job really cost. A payment that is unresolved counts as spent.
 - wait only if waiting can change something: idleWaits counts the waits in a row that changed nothing.
 - abort only if no vendor can reach the goal within budget and constraints.
 - reason says in one or two sentences, at most {MAX_REASON} characters, why this and nothing else is next.
@@ -80,6 +81,10 @@ def question(context: PlanContext, refused: Refused | None) -> str:
         "constraints": _constraints(context),
         "vendors": [_vendor(vendor, context) for vendor in context.vendors],
         "jobs": [_job(job) for job in context.jobs[-_MAX_JOBS:]],
+        "payments": [
+            {"vendorId": each.vendor_id, "amount": usd_text(each.amount), "status": each.status}
+            for each in context.payments[-_MAX_JOBS:]
+        ],
         "idleWaits": context.idle_waits,
     }
     if refused is not None:
@@ -134,6 +139,7 @@ def _vendor(vendor: VendorView, context: PlanContext) -> dict[str, object]:
         "completed": vendor.completed,
         "failed": vendor.failed,
         "failuresInRun": vendor.failures_in_run,
+        "notReached": vendor.unreached,
         "gpuTypes": vendor.supported_gpu_types[:_MAX_GPU_TYPES],
         "notAllowed": obstacles(vendor, context),
         **({} if vendor.room is None else {"mostNow": usd_text(vendor.room)}),
@@ -145,6 +151,7 @@ def _job(job: JobView) -> dict[str, object]:
         "vendorId": job.vendor_id,
         "status": job.status,
         "expectedCost": usd_text(job.expected_cost),
+        "actualCost": None if job.actual_cost is None else usd_text(job.actual_cost),
         "progress": job.progress,
         "failure": None if job.failure is None else clean(job.failure, _MAX_FAILURE),
     }

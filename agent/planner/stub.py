@@ -44,9 +44,10 @@ class StubPlanner:
 
 
 def decide(context: PlanContext) -> StartJob | Wait | Abort:
-    """Start at the vendor with the fewest failures in this run; among those at the lowest expected cost, which is
-    the price over the reliability; among those at the first by id. Vendors for which limits leave enough come
-    before all others, for which a run may have to wait. Abort, saying exactly why, if none can be had.
+    """Start at the vendor with the fewest failures in this run; among those at one that answered when it was last
+    asked; then at the lowest expected cost, which is the price over the reliability; then at the first by id.
+    Vendors for which limits leave enough come before all others, for which a run may have to wait. Abort, saying
+    exactly why, if none can be had.
     """
     if busy := under_way(context):
         return Wait(reason=f"a job at {busy.vendor_id} is {busy.status}")
@@ -76,10 +77,10 @@ def _hours(context: PlanContext) -> float:
     return floor(hours * 100) / 100
 
 
-def _rank(vendor: VendorView, hours: float) -> tuple[int, Decimal, str]:
+def _rank(vendor: VendorView, hours: float) -> tuple[int, bool, Decimal, str]:
     cost, reliability = Decimal(_cost(vendor, hours)), Decimal(str(vendor.reliability))
     expected = cost / reliability if reliability > 0 else Decimal("Infinity")
-    return vendor.failures_in_run, expected, vendor.vendor_id
+    return vendor.failures_in_run, vendor.unreached > 0, expected, vendor.vendor_id
 
 
 def _cost(vendor: VendorView, hours: float) -> int:
@@ -91,6 +92,9 @@ def _why(context: PlanContext, best: VendorView, hours: float) -> str:
         f"{best.vendor_id} at {usd_text(_cost(best, hours))} USD for {hours:g} h and {best.reliability:g} reliable"
     )
     failed = [vendor.vendor_id for vendor in context.vendors if vendor.failures_in_run]
+    missed = [vendor.vendor_id for vendor in context.vendors if vendor.unreached]
+    if missed:
+        offer = f"{offer} (not reached: {', '.join(missed)})"
     if not failed:
         return f"{offer} has the lowest expected cost"
     return (

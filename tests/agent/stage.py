@@ -74,9 +74,12 @@ class InProcess(httpx.AsyncBaseTransport):
         """`app`: the vendors."""
         self._inner = httpx.ASGITransport(app=app)  # type: ignore[arg-type]  # Starlette is an ASGI app
         self.lost: Callable[[httpx.Request], bool] = lambda request: False
+        self.unreachable: Callable[[httpx.Request], bool] = lambda request: False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Carry the request out; an answer that `lost` picks never arrives."""
+        """Carry the request out; one that is `unreachable` never arrives, nor a `lost` answer."""
+        if self.unreachable(request):
+            raise httpx.ConnectError("no route to host", request=request)
         try:
             response = await self._inner.handle_async_request(request)
         except ConnectionDropped as exc:

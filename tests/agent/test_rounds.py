@@ -133,7 +133,7 @@ async def test_many_rounds_at_once_share_the_work(monkeypatch: pytest.MonkeyPatc
 
 async def test_a_run_that_is_due_again_is_ticked_again() -> None:
     """Within the same round: a vendor that could not start the job is no reason to wait for the next cron."""
-    stage = await a_stage("gpu_vendor_1:http_500=quote", settings=TICK_SECONDS)
+    stage = await a_stage("gpu_vendor_1:malformed_json=quote", settings=TICK_SECONDS)
     (run,) = await started(stage, "u1")
 
     done = await tick_due(stage.services, 55)

@@ -68,9 +68,12 @@ class Watching(StubPlanner):
 
     def __init__(self) -> None:
         self.prompts: list[str] = []
+        self.missed: set[str] = set()
+        """Vendors that could not be reached."""
 
     async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
         self.prompts.append(question(context, None))
+        self.missed |= {each.vendor_id for each in context.vendors if each.unreached}
         return await super().plan(context, timeout)
 
 

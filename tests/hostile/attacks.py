@@ -1,7 +1,7 @@
 """What an attack is, how it may end, and the text that vendors would like to have read.
 
-An end is the code of the job's failure, after which the run completes at the honest vendor; or None: the attack
-does nothing, and the run completes where it is.
+An end is the code of the job's failure, or `AWAY`, after which the run completes at the honest vendor; or None:
+the attack does nothing, and the run completes where it is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from gpu_vendor_mock.catalog import WRONG_PAYEE
 from tests.hostile.liar import At, Script
 
 __all__ = [
+    "AWAY",
     "BAD_ANSWER",
     "HARMLESS",
     "INJECTION",
@@ -40,15 +41,18 @@ class Attack:
 
 QUOTE, ORDER, PAYMENT, STATUS = At.QUOTE, At.ORDER, At.PAYMENT, At.STATUS
 
+AWAY: Final = "away"
+"""No job comes of it: the vendor could not be reached, and rests."""
+
 NO_ANSWER: Final = {
-    QUOTE: "quote_failed",
+    QUOTE: AWAY,
     ORDER: "vendor_unavailable",
     PAYMENT: "payment_unresolved",
     STATUS: "overtime",
 }
 """It could not be asked: nothing bought, or what became of the payment is not known, or of the job."""
 
-BAD_ANSWER: Final = {**NO_ANSWER, ORDER: "contract_broken"}
+BAD_ANSWER: Final = {**NO_ANSWER, QUOTE: "quote_failed", ORDER: "contract_broken"}
 """The same, for an answer that is none. An order is asked for once."""
 
 HARMLESS: Final[dict[At, str | None]] = dict.fromkeys(At)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Sequence
 
 import pytest
 
+from agent.models import Job
 from tests.hostile import answers, connections
 from tests.hostile.arena import QUOTED
-from tests.hostile.attacks import INJECTION, Attack
+from tests.hostile.attacks import AWAY, INJECTION, Attack
 from tests.hostile.liar import At
 from tests.hostile.opening import an_arena
 
@@ -49,21 +51,30 @@ async def test_what_an_attack_costs(attack: Attack, at: At) -> None:
     finally:
         tracemalloc.stop()
 
-    first, *others = jobs
-    code = first.failure.code if first.failure else None
-    assert (first.vendor_id, code) == ("gpu_vendor_1", attack.ends[at])
-    assert [job.vendor_id for job in others] == (["gpu_vendor_2"] if code else [])
     assert (ended.status, ended.budget_reserved) == ("completed", 0)
-    assert moved in (0, QUOTED["gpu_vendor_1"])
-    assert moved <= (first.actual_cost or 0) <= QUOTED["gpu_vendor_1"]
-    if code is not None:
-        assert f"Job at gpu_vendor_1 failed: {first.failure.message if first.failure else None}" in trail
+    if attack.ends[at] == AWAY:
+        assert [job.vendor_id for job in jobs] == ["gpu_vendor_2"]
+        assert "gpu_vendor_1" in arena.planner.missed
+        assert moved == 0
+    else:
+        _check_jobs(attack.ends[at], jobs, moved, trail)
     assert peak < MOST_MEMORY
     assert arena.longest_tick < MOST_SECONDS, "the others that share this process had to wait for it"
     if attack.slow:
         assert arena.longest_tick < PATIENCE[at] + 4, "what is honest takes its time, too"
     for prompt in arena.planner.prompts:
         _check_prompt(prompt)
+
+
+def _check_jobs(code: str | None, jobs: Sequence[Job], moved: int, trail: str) -> None:
+    """The first purchase ended so, and only then was there a second one, elsewhere."""
+    first, *others = jobs
+    assert (first.vendor_id, first.failure.code if first.failure else None) == ("gpu_vendor_1", code)
+    assert [job.vendor_id for job in others] == (["gpu_vendor_2"] if code else [])
+    assert moved in (0, QUOTED["gpu_vendor_1"])
+    assert moved <= (first.actual_cost or 0) <= QUOTED["gpu_vendor_1"]
+    if code is not None:
+        assert f"Job at gpu_vendor_1 failed: {first.failure.message if first.failure else None}" in trail
 
 
 def _check_prompt(prompt: str) -> None:

@@ -33,7 +33,6 @@ ROWS = (
     Row("stall_at_epoch=2", "stalled", PAID, PAID),
     Row("forget_job", "job_forgotten", PAID, PAID),
     Row("slow=20", None, PAID, PAID),
-    Row("http_500=quote", "quote_failed", 0, 0),
     Row("http_500=submit-job", "vendor_unavailable", 0, 0),
     Row("http_500=payment", "payment_unresolved", 0, PAID),
     Row("http_500=job-status", "overtime", PAID, PAID),
@@ -61,6 +60,14 @@ ROWS = (
     Row("drop_before_payment", "payment_unresolved", 0, PAID),
     Row("drop_after_payment", "payment_unresolved", PAID, PAID),
 )
+
+
+async def test_a_vendor_without_quotes_costs_nothing() -> None:
+    """No job comes of it, nor is it anybody's failure: the run goes elsewhere."""
+    async with an_arena(faults="gpu_vendor_1:http_500=quote") as arena:
+        ended = await arena.finish(await arena.start())
+        assert [job.vendor_id for job in await arena.jobs(ended)] == ["gpu_vendor_2"]
+        assert (ended.status, arena.planner.missed) == ("completed", {"gpu_vendor_1"})
 
 
 def test_every_fault_has_a_row() -> None:

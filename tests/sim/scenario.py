@@ -218,4 +218,6 @@ def _free(persona: Persona) -> Persona:
 @cache
 def _settings(deadline: int, poll: int, stall: int) -> Settings:
     with mock.patch.dict(os.environ, clear=True):  # what this machine is set to is nobody's business here
-        return Settings(tick_deadline_seconds=deadline, poll_seconds=poll, stall_seconds=stall)
+        return Settings(
+            tick_deadline_seconds=deadline, poll_seconds=poll, stall_seconds=stall, patience_seconds=600
+        )

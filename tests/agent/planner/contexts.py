@@ -8,9 +8,9 @@ from typing import Final, get_args
 
 from hypothesis import strategies as st
 
-from agent.lifecycle import JobStatus
+from agent.lifecycle import JobStatus, PaymentStatus
 from agent.models import Constraints
-from agent.planner.context import JobView, PlanContext, VendorView
+from agent.planner.context import JobView, PaymentView, PlanContext, VendorView
 
 __all__ = ["FIRST", "NOW", "SECOND", "context", "contexts", "job"]
 
@@ -44,6 +44,7 @@ def context(
     budget: int = 5_000_000,
     constraints: Constraints | None = None,
     jobs: tuple[JobView, ...] = (),
+    payments: tuple[PaymentView, ...] = (),
 ) -> PlanContext:
     """A context with these vendors, the two usual ones where none are given."""
     return PlanContext(
@@ -53,6 +54,7 @@ def context(
         constraints=constraints or Constraints(),
         vendors=vendors or (FIRST, SECOND),
         jobs=jobs,
+        payments=payments,
         idle_waits=0,
     )
 
@@ -61,7 +63,7 @@ def job(
     status: JobStatus = "failed", failure: str | None = "GPU fell off the bus", vendor_id: str = "gpu_vendor_1"
 ) -> JobView:
     """A job of the run."""
-    return JobView(vendor_id=vendor_id, status=status, expected_cost=1_400_000, progress=60.0, failure=failure)
+    return JobView(vendor_id, status, expected_cost=1_400_000, actual_cost=900_000, progress=60.0, failure=failure)
 
 
 _ids = st.sampled_from([f"vendor-{n}" for n in range(4)])
@@ -80,6 +82,8 @@ _vendors = st.lists(
         supported_gpu_types=st.lists(_gpus, min_size=1, max_size=3, unique=True).map(tuple),
         failures_in_run=st.integers(0, 3),
         barred=st.none() | st.just("it is not dealt with"),
+        unreached=st.integers(0, 2),
+        away=st.none() | st.just("it could not be reached"),
         room=st.none() | st.integers(0, 50_000_000),
     ),
     max_size=4,
@@ -103,6 +107,7 @@ _jobs = st.lists(
         vendor_id=_ids,
         status=st.sampled_from(get_args(JobStatus)),
         expected_cost=_micro,
+        actual_cost=st.none() | _micro,
         progress=st.floats(0, 100),
         failure=st.none() | st.text(max_size=60),
     ),
@@ -117,5 +122,8 @@ contexts: Final = st.builds(
     constraints=_constraints,
     vendors=_vendors,
     jobs=_jobs,
+    payments=st.lists(
+        st.builds(PaymentView, _ids, _micro, st.sampled_from(get_args(PaymentStatus))), max_size=3
+    ).map(tuple),
     idle_waits=st.integers(0, 30),
 )

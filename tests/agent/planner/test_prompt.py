@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.models import Constraints
-from agent.planner.context import PlanContext
+from agent.planner.context import PaymentView, PlanContext
 from agent.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
 from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, contexts, job
 
@@ -42,7 +42,9 @@ def test_the_data_is_what_the_planner_may_know() -> None:
         deadline=NOW + timedelta(hours=5),
     )
 
-    data = quoted(question(context(budget=3_600_000, constraints=limits, jobs=(job(),)), None))
+    paid = (PaymentView("gpu_vendor_1", 900_000, "completed"),)
+    given_ = context(budget=3_600_000, constraints=limits, jobs=(job(),), payments=paid)
+    data = quoted(question(given_, None))
 
     assert data == {
         "goal": "Fine-tune tiny-llm",
@@ -64,6 +66,7 @@ def test_the_data_is_what_the_planner_may_know() -> None:
                 "completed": 0,
                 "failed": 0,
                 "failuresInRun": 0,
+                "notReached": 0,
                 "gpuTypes": ["A100", "RTX4090"],
                 "notAllowed": [],
             },
@@ -75,6 +78,7 @@ def test_the_data_is_what_the_planner_may_know() -> None:
                 "completed": 0,
                 "failed": 0,
                 "failuresInRun": 0,
+                "notReached": 0,
                 "gpuTypes": ["A100", "H100"],
                 "notAllowed": ["gpu_vendor_2 asks 1.8 USD per hour, the user allows 1.5 USD"],
             },
@@ -84,10 +88,12 @@ def test_the_data_is_what_the_planner_may_know() -> None:
                 "vendorId": "gpu_vendor_1",
                 "status": "failed",
                 "expectedCost": "1.4",
+                "actualCost": "0.9",
                 "progress": 60.0,
                 "failure": "GPU fell off the bus",
             }
         ],
+        "payments": [{"vendorId": "gpu_vendor_1", "amount": "0.9", "status": "completed"}],
         "idleWaits": 0,
     }
 
@@ -153,7 +159,7 @@ def test_a_changed_prompt_has_a_new_version() -> None:
     asked = question(context(jobs=(job(),)), Refused("answer", ["problem"]))
     digest = hashlib.sha256(f"{SYSTEM}{asked}".encode()).hexdigest()
 
-    assert (PROMPT_VERSION, digest[:16]) == ("3", "69e0c912a37ec86b")
+    assert (PROMPT_VERSION, digest[:16]) == ("4", "52f35be80f1182dc")
 
 
 def form(action: str, **fields: object) -> dict[str, object]:

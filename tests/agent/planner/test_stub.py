@@ -116,6 +116,15 @@ def test_hours_never_exceed_what_an_action_may_hold() -> None:
     assert choice(context(cheap, constraints=Constraints(max_hours=5_000))) == ("gpu_vendor_1", 720)
 
 
+def test_a_vendor_that_did_not_answer_comes_after_those_that_did() -> None:
+    """Where ticks are rare it may be due again by the next; whoever answers is better."""
+    away = replace(FIRST, unreached=1)
+
+    assert choice(context(away, SECOND)) == ("gpu_vendor_2", 1)
+    assert choice(context(away)) == ("gpu_vendor_1", 1)
+    assert "(not reached: gpu_vendor_1)" in decide(context(away, SECOND)).reason
+
+
 def test_it_gives_up_when_the_user_allows_less_than_the_smallest_job() -> None:
     assert refusal(context(constraints=Constraints(max_hours=0.0078125))) == (
         "a job is bought for 0.01 h at least, the user allows less"
