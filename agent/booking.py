@@ -45,6 +45,7 @@ _SAYS: Final = {
     "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
     "lapsed": "{usd} USD for {vendor} are free again: the authorization was not used and never can be",
     "not_asked": "{vendor} asked for no payment",
+    "named": "{vendor} names a payment by x402-tx-id, which proves nothing: none was asked for, none was made",
 }
 
 
@@ -89,8 +90,12 @@ def accepted(run: Run, job_id: str, answer: Submitted, now: datetime, *, watched
     run = run.model_copy(update={"rests": {}})  # the run has got on: whoever was away may be tried anew
     run = observe(ledger.put_job(run, taken), now, "job_submitted", f"{job.vendor_id} took the job", about)
     if signed is None:
-        return _note(ledger.settle(run, job_id, None), now, "not_asked", job, 0)
+        named: dict[str, Json] = {} if answer.tx_id is None else {"x402TxId": answer.tx_id, "proves": None}
+        says = "not_asked" if answer.tx_id is None else "named"
+        return _note(ledger.settle(run, job_id, None), now, "not_asked", job, 0, named, says)
     why = answer.receipt_problem or "the receipt is for another payment"
+    if answer.tx_id is not None and answer.receipt is None:
+        why = f"{why}; x402-tx-id {answer.tx_id} proves nothing"
     return _settled_or_held(run, job, signed, answer.receipt, why, now, watched)
 
 

@@ -103,7 +103,7 @@ def plan_context(
 
 async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
     """Ask the planner what to do next, and do it."""
-    desk.set(phase="planning")
+    desk.enter("planning")
     try:
         limits = await limits_of(desk, services)
     except KeyRevoked as exc:
@@ -208,7 +208,8 @@ def _wait(
     until, deadline = services.world.now() + timedelta(seconds=seconds), desk.draft.constraints.deadline
     if deadline is not None:
         until = min(until, deadline)
-    desk.set(idle_waits=desk.draft.idle_waits + idle, wait_until=until, phase="waiting")
+    desk.set(idle_waits=desk.draft.idle_waits + idle, wait_until=until)
+    desk.enter("waiting")
     return Step(message, action, until)
 
 
@@ -229,15 +230,16 @@ async def _start(
     deadline: Deadline,
 ) -> Step:
     desk.set(idle_waits=0, wait_until=None)
+    desk.enter("executing")
     job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()
     poll = services.settings.poll_seconds
     job = desk.draft.jobs.get(str(job_id))
     if job is not None and job.status in LIVE_JOB:
-        desk.set(phase="executing")
+        desk.enter("waiting")
         return Step("Job started", action, now + timedelta(seconds=poll))
     if job is not None and job.status == "pending":
-        desk.set(phase="waiting")
+        desk.enter("waiting")
         again = now + timedelta(seconds=min(poll, RESEND_SECONDS))
         return Step(f"Payment to {vendor.vendor_id} has no clear outcome yet", action, again)
     if vendor.vendor_id in resting(desk.draft, now):
@@ -257,4 +259,13 @@ def _reasoning(plan: Plan, action: dict[str, object]) -> dict[str, Json]:
         "latencyMs": plan.latency_ms,
         "costUsd": None if cost is None else usd_text(cost),
         "fallback": plan.fallback,
+        "asked": [
+            {
+                "promptHash": each.prompt_hash,
+                "reply": each.reply,
+                "problems": [*each.problems],
+                "waitedSeconds": each.waited,
+            }
+            for each in plan.asked
+        ],
     }

@@ -85,7 +85,7 @@ def close(desk: LeasedRun, now: datetime, soon: datetime) -> Step:
             desk.draft = fail(desk.draft, job, "abandoned", why, now, vendor_fault=False)
     open_ = desk.draft.reservations.values()
     if open_:
-        desk.set(phase="waiting")
+        desk.enter("waiting")
         # one that waits for the chain to confirm what a vendor shows is looked at soon
         due = min(closes_at(each) if each.held and each.transaction is None else soon for each in open_)
         return Step(f"Run is ending ({ending.code}): money is still open", None, max(due, soon))
@@ -98,10 +98,10 @@ def _finish(desk: LeasedRun, ending: Ending, now: datetime) -> Step:
     desk.set(
         status=move(RUN, run.status, _EVENT[ending.status]),
         ended_untold=True,
-        phase="success" if reached else "failed",
         failure=None if reached else Failure(code=ending.code, message=ending.message),
         completed_at=now,
     )
+    desk.enter("success" if reached else "failed")
     books = f"spent {usd_text(run.budget_spent)} of {usd_text(run.budget_total)} USD"
     message = f"Run {ending.status}: {ending.message}"
     desk.note(

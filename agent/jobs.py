@@ -65,13 +65,9 @@ def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_f
     after = put_job(run, failed)
     if vendor_fault:
         after = _learn(after, failed, now, completed=False)
-    return observe(
-        after,
-        now,
-        "job_failed",
-        f"Job at {job.vendor_id} failed: {message}",
-        {"jobId": str(job.id), "vendorId": job.vendor_id, "code": code},
-    )
+    about: dict[str, Json] = {"jobId": str(job.id), "vendorId": job.vendor_id, "code": code}
+    after = observe(after, now, "error", message, about)
+    return observe(after, now, "job_failed", f"Job at {job.vendor_id} failed: {message}", about)
 
 
 HOURS_OF_A_STALL: Final = 8.0
@@ -111,6 +107,7 @@ def follow(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
     A completed job ends the run; a failed one leaves it to the planner.
     """
     run, job = _take_logs(run, _alive(job, report, now), report, now)
+    run, job = _tell_what_is_missing(run, job, report, now)
     job = job.model_copy(update={"news_at": _news(job, report, now)})
     if report.status == "failed":
         why = report.error_message or "the vendor gave no reason"
@@ -193,6 +190,14 @@ def _take_logs(run: Run, job: Job, report: JobReport, now: datetime) -> tuple[Ru
     return run, job.model_copy(update={"logs_seen": seen, "trouble": None, "unknown_since": None})
 
 
+def _tell_what_is_missing(run: Run, job: Job, report: JobReport, now: datetime) -> tuple[Run, Job]:
+    """What of the vendor's report is not kept: said when it changes, not at every look."""
+    if report.left_out and report.left_out != job.left_out:
+        about: dict[str, Json] = {"jobId": str(job.id), "vendorId": job.vendor_id, "leftOut": [*report.left_out]}
+        run = observe(run, now, "job_log", f"(left out of the report: {', '.join(report.left_out)})", about)
+    return run, job.model_copy(update={"left_out": report.left_out})
+
+
 def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
     done = job.model_copy(
         update={
@@ -204,6 +209,9 @@ def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
         }
     )
     run = _learn(put_job(run, done), done, now, completed=True)
+    for name, value in (report.metrics or {}).items():
+        about: dict[str, Json] = {"jobId": str(job.id), "vendorId": job.vendor_id, "name": name, "value": value}
+        run = observe(run, now, "metric", f"{name} = {value}", about)
     run = observe(
         run,
         now,
@@ -221,6 +229,8 @@ def _complete(run: Run, job: Job, report: JobReport, now: datetime) -> Run:
 
 
 def _learn(run: Run, job: Job, now: datetime, *, completed: bool) -> Run:
-    outcome = Outcome(vendor_id=job.vendor_id, run_id=run.id, job_id=job.id, completed=completed, at=now)
+    outcome = Outcome(
+        vendor_id=job.vendor_id, user_id=run.user_id, run_id=run.id, job_id=job.id, completed=completed, at=now
+    )
     outbox = run.outbox.model_copy(update={"outcomes": (*run.outbox.outcomes, outcome)})
     return run.model_copy(update={"outbox": outbox})

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 from agent.access import Key
 from agent.audit import observe
-from agent.models import Json, Outbox, Run
+from agent.lifecycle import RunPhase
+from agent.models import Json, Outbox, PhaseEntered, Run
 from agent.store.runs import RunStore
 from agent.world import World
 
-__all__ = ["LeasedRun"]
+__all__ = ["MAX_HISTORY", "LeasedRun"]
+
+MAX_HISTORY: Final = 50
+"""Phases that a run's document keeps; the trail has all of them."""
 
 
 class LeasedRun:
@@ -33,6 +38,15 @@ class LeasedRun:
         """Add an observation to the draft."""
         self.draft = observe(self.draft, self._world.now(), kind, content, data)
 
+    def enter(self, phase: RunPhase) -> None:
+        """Come into a phase, and say so in the trail. Nothing where the run is in it already."""
+        before, now = self.draft.phase, self._world.now()
+        if phase == before:
+            return
+        self.note("phase", f"{before} -> {phase}", {"from": before, "to": phase})
+        entered = PhaseEntered(phase=phase, at=now, tick=self.draft.tick)
+        self.set(phase=phase, history=(*self.draft.history, entered)[-MAX_HISTORY:])
+
     def set(self, **fields: object) -> None:
         """Change plain fields of the draft. Money moves through `agent.ledger` only."""
         self.draft = self.draft.model_copy(update=fields)
@@ -53,6 +67,6 @@ class LeasedRun:
 
     async def release(self, next_tick_at: datetime | None) -> Run:
         """Commit for the last time, give the lease back, and return the run as stored."""
-        self.set(lease=None, next_tick_at=next_tick_at, stumble=None)
+        self.set(lease=None, next_tick_at=next_tick_at, stumble=None, finished_tick=self.draft.tick)
         await self.commit()
         return self.draft

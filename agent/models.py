@@ -36,6 +36,7 @@ __all__ = [
     "Outbox",
     "Outcome",
     "Payment",
+    "PhaseEntered",
     "Reservation",
     "Rest",
     "Run",
@@ -187,10 +188,10 @@ class Job(Document):
     """One purchase at one vendor. Its id is also the vendor's Idempotency-Key and the seed of the nonce.
 
     `trouble` is why the vendor could not be asked how the job does, the last time it could not, `unknown_since`
-    since when it says that it does not know the job. `signs` is a digest of its last report: any change is a sign
-    of life, at `progress_at`. `news_at` is when it has something to tell, by its own word: the job's end, or log
-    lines that one tick had no room for. `logs_seen` counts the lines taken of the log as it stands,
-    `logs_restarted` how often it began again.
+    since when it says that it does not know the job. `signs` is a digest of its last report: any change is a
+    sign of life, at `progress_at`. `news_at` is when it has something to tell, by its own word: the job's end,
+    or log lines that one tick had no room for. `left_out` is what of its last report was not kept. `logs_seen`
+    counts the lines taken of the log as it stands, `logs_restarted` how often it began again.
     """
 
     id: ObjectId = Field(alias="_id")
@@ -204,6 +205,7 @@ class Job(Document):
     progress: float = 0.0
     progress_at: datetime
     news_at: datetime | None = None
+    left_out: tuple[str, ...] = ()
     signs: str | None = None
     logs_seen: int = 0
     logs_restarted: int = 0
@@ -255,6 +257,7 @@ class Outcome(Document):
     """How a vendor did on one job: evidence for its reliability."""
 
     vendor_id: str
+    user_id: str = ""
     run_id: ObjectId
     job_id: ObjectId
     completed: bool
@@ -289,6 +292,14 @@ class Rest(Document):
     until: datetime
 
 
+class PhaseEntered(Document):
+    """A phase that the run came into, when, and in which tick."""
+
+    phase: RunPhase
+    at: datetime
+    tick: int
+
+
 class AuditHead(Document):
     """Number and hash of the newest observation."""
 
@@ -321,6 +332,7 @@ class Run(Document):
 
     `key_id` is the API key that it was started with, if it was, whose limits bound what it may spend.
     `jobs_unreached` are those of `jobs_started` whose vendor could not be reached: nothing was ordered by them.
+    `history` are the newest phases that it came into, `finished_tick` is the last tick that came to its end.
     `wait_until` is what the planner asked to wait for, `idle_waits` how often in a row it did, `rests` the vendors
     that could not be reached, by id, `faults` how many ticks in a row ended in a fault of ours, `ended_untold`
     that the run has ended and its outbox may be full.
@@ -333,6 +345,7 @@ class Run(Document):
     goal: str
     status: RunStatus = "running"
     phase: RunPhase = "idle"
+    history: tuple[PhaseEntered, ...] = ()
     budget_total: Micro
     budget_remaining: Micro
     budget_reserved: Micro = 0
@@ -351,6 +364,7 @@ class Run(Document):
     lease: Lease | None = None
     rev: int = 0
     tick: int = 0
+    finished_tick: int | None = None
     next_tick_at: datetime | None = None
     cancel_requested: bool = False
     ending: Ending | None = None

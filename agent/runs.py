@@ -51,6 +51,7 @@ async def start(store: RunStore, world: World, order: Order, idempotency_key: st
         budget_remaining=order.budget_total,
         constraints=order.constraints,
         next_tick_at=now,
+        finished_tick=0,
         request_hash=_fingerprint(order),
         created_at=now,
         updated_at=now,

@@ -9,7 +9,8 @@ the next tick, and `nextTickAt` says when that is due.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from math import ceil
 from typing import Final
@@ -79,6 +80,7 @@ async def _tick(services: Services, run_id: ObjectId, user_id: str | None, *, if
     desk = LeasedRun(services.runs, services.world, run)
     try:
         await _tell(services, run)
+        _say_if_recovered(desk)
         step = await _advance(desk, services)
         desk.set(faults=0)
         after = await desk.release(step.next_tick_at)
@@ -104,6 +106,14 @@ async def _claim(services: Services, run_id: ObjectId, user_id: str | None, *, i
         left = (run.lease.until - now).total_seconds() if run.lease else 0
         raise RunBusy(run_id, max(1, min(ceil(left), LOOK_AGAIN)))
     return run
+
+
+def _say_if_recovered(desk: LeasedRun) -> None:
+    """The tick before did not come to its end: its process died, lost its lease, or its database was away."""
+    done, now = desk.draft.finished_tick, desk.draft.tick
+    if done is not None and done < now - 1:
+        told = f"recovered: tick {now - 1} did not come to its end, this one goes on from what was stored"
+        desk.note("run_recovered", told, {"tick": now, "finishedTick": done})
 
 
 async def _tell(services: Services, run: Run) -> None:
@@ -134,10 +144,12 @@ async def _tell_all(services: Services, run: Run) -> Run:
 async def _advance(desk: LeasedRun, services: Services) -> Step:
     deadline = Deadline(services.world.monotonic, services.settings.tick_deadline_seconds)
     desk.set(ending=cancelled(desk.draft))
+    open_before = set(desk.draft.jobs)
     for job_id in tuple(desk.draft.reservations):
         await advance(desk, services, job_id, deadline)
     if desk.draft.ending is None:
         await poll_jobs(desk, services, deadline)
+    failed = _failures(desk.draft, open_before)
     now, poll = services.world.now(), services.settings.poll_seconds
     desk.set(ending=ending_of(desk.draft, now))
     again = now + timedelta(seconds=min(poll, RESEND_SECONDS))
@@ -145,11 +157,11 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
         return close(desk, now, again)
     unclear = [job for job in desk.draft.jobs.values() if job.status == "pending"]
     if unclear:
-        desk.set(phase="waiting")
+        desk.enter("waiting")
         return Step(f"Payment to {unclear[0].vendor_id} has no clear outcome yet", None, again)
     live = [job for job in desk.draft.jobs.values() if job.status in LIVE_JOB]
     if live:
-        desk.set(phase="executing")
+        desk.enter("waiting")
         message = f"Job at {live[0].vendor_id} is {live[0].status}: {live[0].progress:g} %"
         looks = [look_again(job, now, poll, services.settings.stall_seconds) for job in live]
         if desk.draft.constraints.deadline is not None:
@@ -159,7 +171,17 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
         return Step(message, None, min(looks))
     if desk.draft.wait_until is not None and now < desk.draft.wait_until:
         return Step("Waiting", None, desk.draft.wait_until)
-    return await decide(desk, services, deadline)
+    step = await decide(desk, services, deadline)
+    return replace(step, message="; ".join([*failed, step.message]))
+
+
+def _failures(run: Run, open_before: Collection[str]) -> list[str]:
+    """What became in this tick of jobs that were open before it, where they failed."""
+    return [
+        f"Job at {job.vendor_id} failed ({job.failure.code})"
+        for job in (*run.jobs.values(), *run.outbox.jobs)
+        if job.failure is not None and str(job.id) in open_before
+    ]
 
 
 def _faulted(desk: LeasedRun, services: Services, exc: Exception) -> Step:

@@ -27,6 +27,7 @@ from agent.money import MAX_USD, parse_usd, usd_json
 from vendors.models import is_token
 
 __all__ = [
+    "VENDOR_ID",
     "Answer",
     "Hours",
     "Id",
@@ -148,6 +149,9 @@ MomentIn = Annotated[datetime, BeforeValidator(_written), AfterValidator(_utc)]
 """A time in a request: ISO 8601 with its zone."""
 
 Id = Annotated[ObjectId, PlainSerializer(str), WithJsonSchema({"type": "string", "pattern": "^[0-9a-f]{24}$"})]
+
+VENDOR_ID = r"^[A-Za-z0-9_-]{1,64}$"
+"""What a vendor's id looks like."""
 
 RunId = Annotated[
     ObjectId, PlainValidator(_run_id), WithJsonSchema({"type": "string", "pattern": "^[0-9a-fA-F]{24}$"})

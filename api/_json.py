@@ -65,11 +65,17 @@ class ExactRoute(APIRoute):
         handler = super().get_route_handler()
 
         async def exact(request: Request) -> Response:
-            if request.method in _WITH_BODY:
+            if request.method in _WITH_BODY and _has_body(request):
                 _check_media_type(request.headers.get("content-type", ""))
             return await handler(_ExactRequest(request.scope, request.receive))
 
         return exact
+
+
+def _has_body(request: Request) -> bool:
+    headers = request.headers
+    empty = "transfer-encoding" not in headers and headers.get("content-length", "0").strip() == "0"
+    return "content-type" in headers or not empty
 
 
 def _check_media_type(said: str) -> None:

@@ -71,6 +71,14 @@ class StumbleOut(ReasonOut):
     until: Moment = Field(description="when the run is tried again")
 
 
+class PhaseOut(Answer):
+    """A phase that the run came into."""
+
+    phase: RunPhase = Field(description="planning, executing, waiting, success or failed")
+    at: Moment = Field(description="when")
+    tick: int = Field(description="in which tick")
+
+
 class RunOut(Answer):
     """A run. `budgetTotal = budgetRemaining + budgetReserved + budgetSpent`, in dollars."""
 
@@ -79,7 +87,8 @@ class RunOut(Answer):
     key_id: str | None = Field(description="the API key that it was started with; null: none")
     goal: str = Field(description="what is to be done")
     status: RunStatus = Field(description="running until it has ended")
-    phase: RunPhase = Field(description="what it is at")
+    phase: RunPhase = Field(description="what it is at; waiting while a vendor works")
+    history: list[PhaseOut] = Field(description="the last 50 phases that it came into, oldest first")
     budget_total: Usd = Field(description="dollars")
     budget_remaining: Usd = Field(description="dollars that are free")
     budget_reserved: Usd = Field(description="dollars set aside for open purchases")
@@ -208,6 +217,8 @@ class RecordOut(Answer):
     completed: int = Field(description="jobs that completed")
     failed: int = Field(description="jobs that failed")
     evidence: list[EvidenceOut] = Field(description="the newest outcomes, oldest first")
+    vote_count: int = Field(description="votes of users that count")
+    vote_average: float | None = Field(description="their mean, 0 to 5; null: there are none")
 
 
 class VendorOut(Answer):
@@ -222,6 +233,7 @@ class VendorOut(Answer):
     supported_gpu_types: list[str] = Field(description="what it rents out")
     pay_to: str | None = Field(description="its pinned payee; null: pinned at the first payment")
     secret_ref: str | None = Field(description="variable that holds its bearer token; null: it is sealed")
+    allow_tx_id: bool = Field(description="it may name payments by x402-tx-id alone, which proves nothing")
     sealed: bool = Field(description="its bearer token is kept in the registry, sealed")
     created_at: Moment = Field(description="when it was registered")
 

@@ -11,7 +11,7 @@ from agent.models import Constraints
 from agent.runs import Order, start
 from api._access import Runner
 from api._context import ContextOf
-from api._fields import Hours, MomentIn, Name, RequestBody, Share, Text, UsdIn
+from api._fields import VENDOR_ID, Hours, MomentIn, Name, RequestBody, Share, Text, UsdIn
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import RunOut
@@ -21,6 +21,7 @@ __all__ = ["router"]
 router = APIRouter(route_class=ExactRoute, tags=["runs"])
 
 Label = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+VendorId = Annotated[str, StringConstraints(pattern=VENDOR_ID)]
 
 
 class StartBody(RequestBody):
@@ -35,7 +36,7 @@ class StartBody(RequestBody):
     job_type: Label | None = Field(None, description="default: fine_tune")
     max_hours: Hours | None = Field(None, description="hours per job; default 1")
     max_price_per_hour: UsdIn | None = Field(None, description="dollars")
-    vendor_ids: Annotated[list[Label], Field(min_length=1, max_length=100)] | None = Field(
+    vendor_ids: Annotated[list[VendorId], Field(min_length=1, max_length=100)] | None = Field(
         None, description="use only these vendors"
     )
     deadline: MomentIn | None = Field(None, description="the run fails if it is not done by then")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import APIRouter
-from pydantic import Field
+from fastapi import APIRouter, Depends, Query, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError
 
 from api._access import Runner
 from api._context import ContextOf
@@ -61,9 +62,35 @@ TICK_PROBLEMS = responses(
 )
 
 
-@router.post("/api/agent-tick", summary="Advance a run by one step", responses=TICK_PROBLEMS)
-async def agent_tick(body: RunBody, caller: Runner, context: ContextOf) -> TickAnswer:
-    """Recover, observe, plan and act, once. A run that has ended stays as it is (200)."""
+async def _named(
+    request: Request,
+    run_id: Annotated[
+        RunId | None, Query(alias="runId", description="which run, where there is no body to name it")
+    ] = None,
+) -> RunId:
+    """The run that the body names or, without one, the query."""
+    if run_id is not None and not await request.body():
+        return run_id
+    try:
+        return RunBody.model_validate(await request.json()).run_id
+    except ValidationError as exc:
+        errors = exc.errors(include_url=False)
+        raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in errors]) from None
+
+
+_BODY = {"required": True, "content": {"application/json": {"schema": {"$ref": "#/components/schemas/RunBody"}}}}
+
+
+@router.post(
+    "/api/agent-tick",
+    summary="Advance a run by one step",
+    responses=TICK_PROBLEMS,
+    openapi_extra={"requestBody": _BODY},
+)
+async def agent_tick(caller: Runner, context: ContextOf, run_id: Annotated[RunId, Depends(_named)]) -> TickAnswer:
+    """Recover, observe, plan and act, once. A run that has ended stays as it is (200). With `runId` in the query
+    the body may be left out; where there is one, it decides.
+    """
     from agent.tick import tick  # heavy: whoever only reads does not wait for it
 
-    return TickAnswer.of(await tick(context.services(), body.run_id, caller.user_id))
+    return TickAnswer.of(await tick(context.services(), run_id, caller.user_id))

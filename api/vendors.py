@@ -16,15 +16,16 @@ from pydantic.json_schema import SkipJsonSchema
 from agent.errors import ConfigurationError
 from agent.sealing import NoKeys
 from agent.vendor_secrets import reseal
-from api._access import Reader, admin
+from api._access import Reader, Runner, admin
 from api._context import Context, ContextOf
-from api._fields import Answer, RequestBody, Secret, UsdIn
+from api._fields import VENDOR_ID, Answer, RequestBody, RunId, Secret, UsdIn, Whole
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import VendorOut
 from vendors.addresses import LOOPBACK_REFUSED
 from vendors.errors import InvalidVendor
-from vendors.models import Vendor
+from vendors.models import Vendor, Vote
+from vendors.reliability import BEST_VOTE, user_hash
 
 __all__ = ["router"]
 
@@ -38,17 +39,24 @@ def _score(value: object) -> float:
 
 
 Score = Annotated[float, BeforeValidator(_score), WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1})]
-VendorId = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="which vendor")]
+VendorId = Annotated[str, Path(pattern=VENDOR_ID, description="which vendor")]
 Short = Annotated[str, Field(max_length=2_000)]
 
 # What `Vendor` itself will not have, for who reads the description; it says so better than a pattern would.
-NewId = Annotated[Short, Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_-]{1,64}$"})]
+NewId = Annotated[Short, Field(json_schema_extra={"pattern": VENDOR_ID})]
 Name = Annotated[Short, Field(json_schema_extra={"minLength": 1, "maxLength": 100})]
 Endpoint = Annotated[Short, Field(json_schema_extra={"format": "uri"})]
 GpuType = Annotated[Short, Field(json_schema_extra={"pattern": r"^[A-Za-z0-9_.-]{1,64}$"})]
 GpuTypes = Annotated[list[GpuType], Field(max_length=64, json_schema_extra={"minItems": 1})]
 Payee = Annotated[Short, Field(json_schema_extra={"pattern": r"^0x[0-9a-fA-F]{40}$"})]
 SecretRef = Annotated[str, Field(pattern=r"^GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?$")]
+
+
+Vote0To5 = Annotated[
+    Whole,
+    Field(ge=0, le=BEST_VOTE),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": BEST_VOTE}),
+]
 
 
 class VendorBody(RequestBody):
@@ -65,6 +73,10 @@ class VendorBody(RequestBody):
         None, description="names the variable with its bearer token; default: GPU_VENDOR_SECRET"
     )
     secret: Secret | None = Field(None, description="or the token itself, which is sealed and never shown again")
+    allow_tx_id: bool = Field(
+        False,
+        description="it may name payments by x402-tx-id alone, as vendors before x402 do; that proves nothing",
+    )
 
 
 class VendorChange(RequestBody):
@@ -85,6 +97,37 @@ class VendorChange(RequestBody):
     secret: Secret | SkipJsonSchema[None] = Field(
         None, description="or the token itself, which is sealed and never shown again"
     )
+    allow_tx_id: bool | SkipJsonSchema[None] = Field(
+        None, description="whether it may name payments by x402-tx-id alone; that proves nothing"
+    )
+
+
+class FeedbackBody(RequestBody):
+    """What a user thinks of a vendor after a run."""
+
+    run_id: RunId = Field(
+        description="a run of theirs that has had a job there", examples=["66a1f0c2e4b0a1b2c3d4e5f6"]
+    )
+    score: Vote0To5 = Field(description="0 (never again) to 5", examples=[4])
+
+
+class FeedbackAnswer(Answer):
+    """The vendor's score now."""
+
+    vendor_id: str = Field(description="which vendor")
+    reliability_score: float = Field(description="expected share of jobs that complete")
+    votes: int = Field(description="votes that count")
+    vote_average: float | None = Field(description="their mean, 0 to 5")
+
+    @classmethod
+    def of(cls, vendor: Vendor) -> FeedbackAnswer:
+        """What a vote came to."""
+        return cls(
+            vendor_id=vendor.vendor_id,
+            reliability_score=vendor.reliability_score,
+            votes=vendor.record.vote_count,
+            vote_average=vendor.record.vote_average,
+        )
 
 
 class VendorsAnswer(Answer):
@@ -146,6 +189,7 @@ async def add_vendor(body: VendorBody, context: ContextOf) -> VendorOut:
             supported_gpu_types=tuple(body.supported_gpu_types),
             pay_to=body.pay_to,
             secret_ref=body.secret_ref or "GPU_VENDOR_SECRET",
+            allow_tx_id=body.allow_tx_id,
             created_at=context.world.now(),
         )
         if body.secret is not None:
@@ -196,6 +240,27 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
             return changed
 
         return VendorOut.of(await context.vendors.change(vendor_id, edit))
+
+
+@router.post(
+    "/{vendor_id}/feedback",
+    summary="Say how a vendor did",
+    responses=responses(*_BODY, "vendor_not_found", "run_not_found", "run_unreadable", "no_job_there"),
+)
+async def give_feedback(
+    vendor_id: VendorId, body: FeedbackBody, caller: Runner, context: ContextOf
+) -> FeedbackAnswer:
+    """Vote on a vendor after a run that has had a job there: one vote per run and user, the last one counts.
+
+    A 5 counts as a job that completed, a 0 as one that failed; all that one user brings, as ten jobs at the most.
+    """
+    run = await context.runs.get(body.run_id, caller.user_id)
+    if not any(job.vendor_id == vendor_id and job.vendor_job_id for job in await context.runs.jobs(run)):
+        raise ProblemError("no_job_there", f"run {run.id} has had no job at {vendor_id}")
+    user = user_hash(caller.user_id or run.user_id)
+    vote = Vote(user=user, run_id=str(run.id), score=body.score, at=context.world.now())
+    with _naming_the_field():
+        return FeedbackAnswer.of(await context.vendors.hear(vendor_id, vote))
 
 
 @router.post(

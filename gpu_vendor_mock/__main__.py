@@ -14,10 +14,11 @@ def main() -> int:
     """Run the program; 0 when stopped, 2 when a setting or the address cannot be used."""
     parser = argparse.ArgumentParser(prog="gpu_vendor_mock", description="GPU vendors to rent from, over x402.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=port, default=4001, help="port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--port", type=port, help="port, 0 for a free one (default: PORT, or 4001)")
     arguments = parser.parse_args()
     try:
-        serve(load_settings(), arguments.host, arguments.port)
+        settings = load_settings()
+        serve(settings, arguments.host, settings.port if arguments.port is None else arguments.port)
     except BadSetting as exc:
         sys.stderr.write(f"gpu_vendor_mock cannot start.\n{exc}\n")
         return 2

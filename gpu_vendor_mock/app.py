@@ -70,7 +70,7 @@ def create_app(
     jobs = Jobs(settings, clock, new_id)
     till = Till(facilitator or OfflineFacilitator(MemoryLedger(), clock))
     shop = Shop(settings, jobs, till, journal, clock, new_id)
-    counter = _Counter(settings, shop, journal, clock, sleep)
+    counter = _Counter(settings, shop, journal, clock, new_id, sleep)
     return Starlette(
         routes=[
             Route("/quote", counter.quote, methods=["POST"]),
@@ -102,14 +102,16 @@ class _Counter:
         shop: Shop,
         journal: Journal,
         clock: Callable[[], float],
+        new_id: Callable[[], str],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._bearer = f"Bearer {settings.gpu_vendor_secret.get_secret_value()}".encode()
-        self._personas = {persona.vendor_id: persona for persona in settings.mock_vendors}
+        self._personas = {persona.vendor_id: persona for persona in settings.vendors}
         self._book = FaultBook(settings.configured_faults)
         self._shop = shop
         self._journal = journal
         self._clock = clock
+        self._new_id = new_id
         self._sleep = sleep
 
     async def quote(self, request: Request) -> Response:
@@ -122,7 +124,7 @@ class _Counter:
         async def order(visit: _Visit) -> Answer | None:
             submission = Submission(
                 persona=visit.persona,
-                key=idempotency_key(request),
+                key=self._order_key(request, visit.presented),
                 request=parse_body(visit.body, SubmitRequest),
                 url=str(request.url),
                 presented=visit.presented,
@@ -191,7 +193,7 @@ class _Counter:
                 Presented(
                     at=self._clock(),
                     vendor_id=persona.vendor_id,
-                    key=request.headers.get("idempotency-key", ""),
+                    key=self._order_key(request, presented),
                     payer=authorization.payer,
                     nonce=authorization.nonce,
                     value=authorization.value,
@@ -200,6 +202,16 @@ class _Counter:
                 )
             )
         return presented
+
+    def _order_key(self, request: Request, presented: Presentation | None) -> str:
+        """What names the order: the Idempotency-Key; where there is none, as from other x402 clients, the payment.
+
+        A request with neither is an order of its own: it is told the terms, and what pays for them names it.
+        """
+        key = idempotency_key(request)
+        if key is None and presented is not None:
+            return f"payment-{presented.payment.authorization.nonce.lower()}"
+        return f"unnamed-{self._new_id()}" if key is None else key
 
     def _note_fault(self, vendor_id: str, fault: Fault) -> None:
         self._journal.faults.append(FaultFired(self._clock(), vendor_id, str(fault)))

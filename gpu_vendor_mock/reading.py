@@ -82,13 +82,13 @@ def parse_body(body: bytes, model: type[_BodyT]) -> _BodyT:
         raise Refused(422, "invalid_request", f"{where}: {error['msg']}") from exc
 
 
-def idempotency_key(request: Request) -> str:
-    """The Idempotency-Key of `request`.
+def idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key of `request`, if it has one.
 
     Raises:
-        Refused: it is missing, or not 1 to 128 visible ASCII characters.
+        Refused: it is not 1 to 128 visible ASCII characters.
     """
-    key = request.headers.get("idempotency-key", "")
-    if not _KEY.fullmatch(key):
-        raise Refused(400, "idempotency_key_required", "send an Idempotency-Key of 1 to 128 visible characters")
+    key = request.headers.get("idempotency-key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise Refused(400, "bad_idempotency_key", "an Idempotency-Key is 1 to 128 visible characters, or left out")
     return key

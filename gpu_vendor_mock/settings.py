@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -17,6 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
+from gpu_vendor_mock.dollars import from_dollars
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.faults import Fault, FaultName, parse_faults
 from x402.chain_urls import parse_urls
@@ -61,6 +64,10 @@ class Settings(BaseSettings):
     """Nodes of the chain to settle on; see `x402.chain_urls.parse_urls`. Only looked at with a relayer's key."""
     x402_relayer_key: SecretStr | None = None
     """The key that settles on the chain and pays the gas. Without one, payments are settled offline."""
+    base_price_per_hour: Decimal | None = Field(None, gt=0, le=10_000, decimal_places=6, allow_inf_nan=False)
+    """Dollars per hour at every vendor here, in place of their own prices."""
+    port: int = Field(4001, ge=0, le=65_535)
+    """Where to listen, unless the command line says otherwise; 0 takes a free one."""
     epochs: int = Field(5, ge=1, le=1_000)
     epoch_seconds: float = Field(1.0, ge=0, le=3_600, allow_inf_nan=False)
     faults: Annotated[tuple[Fault, ...], NoDecode, BeforeValidator(_read_faults)] = ()
@@ -78,6 +85,14 @@ class Settings(BaseSettings):
             return self.faults
         failing = Fault(FaultName.FAIL_AT_EPOCH, number=_FAILING_VENDOR_EPOCH, vendor_id=self.fail_vendor_id)
         return (*self.faults, failing)
+
+    @property
+    def vendors(self) -> tuple[Persona, ...]:
+        """The vendors to play, at the prices that hold."""
+        if self.base_price_per_hour is None:
+            return self.mock_vendors
+        price = from_dollars(self.base_price_per_hour)
+        return tuple(replace(persona, base_price_per_hour=price) for persona in self.mock_vendors)
 
     @property
     def nodes(self) -> tuple[str, ...]:

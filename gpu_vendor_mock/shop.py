@@ -36,6 +36,9 @@ QUOTE_SECONDS: Final = 600
 LATE_SECONDS: Final = 10
 """How long before `validBefore` the fault `cash_late` cashes; a facilitator wants 6 of them."""
 
+_OLD_HEADER: Final = "x402-tx-id"
+"""What vendors before x402 named a payment with. Shown beside the real terms and receipt; it proves nothing."""
+
 _REJECTED: Final = "payment rejected by the vendor"
 
 
@@ -100,7 +103,8 @@ class Shop:
             elif order.price is None:
                 answer = order.answer = self._start(order, {}, faults)
             elif presented is None:
-                return self._till.challenge(order.price, submission.url)
+                old = {_OLD_HEADER: f"tx_{order.quote.template_id}"}
+                return self._till.challenge(order.price, submission.url).with_headers(old)
             elif faults.take(FaultName.DROP_BEFORE_PAYMENT):
                 return None
             else:
@@ -159,7 +163,8 @@ class Shop:
             order.answer = self._refuse(order, url, presented, _REJECTED)
         else:
             silent = faults.take(FaultName.NO_RECEIPT)
-            order.answer = self._start(order, {} if silent else presented.receipt_headers(receipt), faults)
+            shown = {**presented.receipt_headers(receipt), _OLD_HEADER: receipt.transaction}
+            order.answer = self._start(order, {} if silent else shown, faults)
         return order.answer
 
     def _refuse(self, order: Order, url: str, presented: Presentation, reason: str) -> Answer:

@@ -18,17 +18,21 @@ from vendors import bodies
 from vendors.errors import ContractBroken, OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
 from vendors.text import clean
-from x402.errors import MalformedHeader, X402Error
-from x402.negotiation import read_receipt, rejection_reason
+from x402.errors import MalformedHeader, NotX402, UnsupportedVersion, X402Error
+from x402.negotiation import read_challenge, read_receipt, rejection_reason
 from x402.wire import Receipt
 
 __all__ = [
     "CUT",
     "MAX_BACKOFF",
+    "TX_ID_HEADER",
     "Call",
+    "asks_for_x402",
     "read_quote",
     "read_report",
     "read_submission",
+    "read_unpaid",
+    "tx_id",
     "wait_before_retry",
     "without_answer",
 ]
@@ -47,6 +51,8 @@ _NOT_NOW: Final = frozenset({408, 425, 429})
 _STILL_BUSY: Final = _NOT_NOW | {409}
 """The same once paid: a vendor may answer 409 while the first request with this key is still running."""
 
+TX_ID_HEADER: Final = "x402-tx-id"
+_TX_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
 _MAX_TROUBLE: Final = 200
 
@@ -103,8 +109,7 @@ def read_submission(vendor: Vendor, response: httpx.Response, *, paid: bool) -> 
         OutcomeUnknown: paid, and neither a job nor a clear no.
     """
     if not paid:
-        job_id, status = _read(vendor, Call.SUBMIT, response, bodies.read_submission)
-        return Submitted(job_id, status, paid=False)
+        return read_unpaid(vendor, response)
     receipt, problem = _receipt(response)
     if response.is_client_error and response.status_code not in _STILL_BUSY:
         return Rejected(_reason(response), response.status_code, receipt)
@@ -116,7 +121,31 @@ def read_submission(vendor: Vendor, response: httpx.Response, *, paid: bool) -> 
         job_id, status = bodies.read_submission(response.content, cut=CUT in response.extensions)
     except bodies.Unreadable as exc:
         raise OutcomeUnknown(vendor.vendor_id, f"gave an unreadable answer: {exc}", receipt) from exc
-    return Submitted(job_id, status, paid=True, receipt=receipt, receipt_problem=problem)
+    named = tx_id(vendor, response)
+    return Submitted(job_id, status, paid=True, receipt=receipt, receipt_problem=problem, tx_id=named)
+
+
+def read_unpaid(vendor: Vendor, response: httpx.Response) -> Submitted:
+    """The answer to an order that carried no payment. Raises as `read_submission` does for such."""
+    job_id, status = _read(vendor, Call.SUBMIT, response, bodies.read_submission)
+    return Submitted(job_id, status, paid=False, tx_id=tx_id(vendor, response))
+
+
+def asks_for_x402(response: httpx.Response) -> bool:
+    """Whether a 402 has terms of x402, be they readable or not."""
+    try:
+        read_challenge(response.headers, response.content)
+    except NotX402:
+        return False
+    except (MalformedHeader, UnsupportedVersion):
+        pass  # what is wrong with them is said where they are to be paid
+    return True
+
+
+def tx_id(vendor: Vendor, response: httpx.Response) -> str | None:
+    """What a vendor from before x402 names a payment with, where the operator allows it to be one. No proof."""
+    said = response.headers.get(TX_ID_HEADER, "") if vendor.allow_tx_id else ""
+    return said if _TX_ID.fullmatch(said) else None
 
 
 def without_answer(

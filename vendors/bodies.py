@@ -230,6 +230,7 @@ class _Report(_Body):
     error_message: Annotated[str | None, _shown(_line(_MAX_ERROR))] = None
 
 
+_SHOWN: Final = set(_Report.model_fields) - {"status"}
 _Read = TypeVar("_Read", bound=_Body)
 
 
@@ -272,7 +273,8 @@ def read_report(body: bytes, *, cut: bool = False) -> JobReport:
     Raises:
         Unreadable: not the contract's JSON.
     """
-    read = _parse(_Report, _load_shown(body, cut=cut))
+    loaded = _load_shown(body, cut=cut)
+    read = _parse(_Report, loaded)
     return JobReport(
         status=read.status,
         progress=read.progress,
@@ -282,7 +284,21 @@ def read_report(body: bytes, *, cut: bool = False) -> JobReport:
         metrics=read.final_metrics,
         artifact_url=read.artifact_url,
         error_message=read.error_message,
+        left_out=_left_out(loaded, read, cut=cut),
     )
+
+
+def _left_out(loaded: object, read: _Report, *, cut: bool) -> tuple[str, ...]:
+    """What of a report was not taken over, by name."""
+    said = loaded if isinstance(loaded, dict) else {}
+    shown = read.model_dump(by_alias=True, include=_SHOWN)
+    found = [name for name, value in shown.items() if value is None and said.get(name) is not None]
+    lines, figures = said.get("logs"), said.get("finalMetrics")
+    if isinstance(lines, list) and len(lines) > MAX_LOGS:
+        found.append(f"logs beyond line {MAX_LOGS}")
+    if isinstance(figures, dict) and (more := len(figures) - len(read.final_metrics or {})) > 0:
+        found.append(f"{more} of {len(figures)} figures in finalMetrics")
+    return (*found, *(["what comes after the first part of a body that is too long"] if cut else []))
 
 
 def read_error(body: bytes) -> str:

@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final, TypeVar
 
@@ -19,10 +20,14 @@ import stamina
 from vendors.answers import (
     CUT,
     MAX_BACKOFF,
+    TX_ID_HEADER,
     Call,
+    asks_for_x402,
     read_quote,
     read_report,
     read_submission,
+    read_unpaid,
+    tx_id,
     wait_before_retry,
     without_answer,
 )
@@ -117,8 +122,26 @@ class VendorClient:
         request = self._request(vendor, Call.SUBMIT, within, content=content, key=idempotency_key)
         until = asyncio.get_running_loop().time() + within
         with self._withholding(vendor) as shown:
+            if vendor.allow_tx_id and not auth.signed:
+                old = self._request(vendor, Call.SUBMIT, within, content=content, key=idempotency_key)
+                if (answer := await self._submit_old(vendor, old, until)) is not None:
+                    return shown(answer)
             response = await self._exchange(vendor, Call.SUBMIT, request, until, auth)
             return shown(read_submission(vendor, response, paid=auth.paid))
+
+    async def _submit_old(self, vendor: Vendor, request: httpx.Request, until: float) -> Submitted | None:
+        """Order from a vendor that may be from before x402: it names a payment, and has it named again.
+
+        None: it asks for a real payment, or says no.
+        """
+        response = await self._exchange(vendor, Call.SUBMIT, request, until)
+        named = tx_id(vendor, response)
+        if named and response.status_code == httpx.codes.PAYMENT_REQUIRED and not asks_for_x402(response):
+            request.headers[TX_ID_HEADER] = named
+            response = await self._exchange(vendor, Call.SUBMIT, request, until)
+        if not response.is_success:
+            return None
+        return replace(read_unpaid(vendor, response), tx_id=tx_id(vendor, response) or named)
 
     @contextmanager
     def _withholding(self, vendor: Vendor) -> Iterator[Callable[[_T], _T]]:

@@ -27,7 +27,9 @@ __all__ = [
     "Record",
     "Rejected",
     "Submitted",
+    "UserShare",
     "Vendor",
+    "Vote",
     "is_token",
 ]
 
@@ -61,12 +63,45 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class UserShare:
+    """The outcomes in a record that one user's runs brought. `user` is a hash: nobody is named here."""
+
+    user: str
+    completed: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What a user thought of a vendor after a run, 0 to 5. One for each run and user."""
+
+    user: str
+    run_id: str
+    score: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
-    """All jobs of a vendor counted, and the newest of them as evidence, oldest first."""
+    """All jobs of a vendor counted, and the newest of them as evidence, oldest first; whose they were, and what
+    users said of them.
+    """
 
     completed: int = 0
     failed: int = 0
     evidence: tuple[Evidence, ...] = ()
+    shares: tuple[UserShare, ...] = ()
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def vote_count(self) -> int:
+        """How many votes count."""
+        return len(self.votes)
+
+    @property
+    def vote_average(self) -> float | None:
+        """Their mean, 0 to 5; None: there are none."""
+        return round(sum(vote.score for vote in self.votes) / len(self.votes), 2) if self.votes else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +109,11 @@ class Vendor:
     """A vendor as registered, with what was learned of it since.
 
     `base_price_per_hour` in micro-dollars. `reliability_prior` is the score it was registered with,
-    `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that
-    payments are pinned to, `former_pay_to` the one before an operator changed it, `rev` counts the writes of the
-    stored document. Its bearer token is either in the variable that `secret_ref` names, or sealed in
-    `sealed_secret`, which only who has the keys can read.
+    `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that payments
+    are pinned to, `former_pay_to` the one before an operator changed it. Its bearer token is either in the
+    variable that `secret_ref` names, or sealed in `sealed_secret`, which only who has the keys can read.
+    `allow_tx_id`: it may be from before x402, and name a payment by `x402-tx-id` alone. `rev` counts the writes
+    of the stored document.
 
     Raises:
         InvalidVendor: naming the field that is not as it must be.
@@ -97,6 +133,7 @@ class Vendor:
     rev: int = 0
     sealed_secret: str | None = field(default=None, repr=False)
     former_pay_to: str | None = None
+    allow_tx_id: bool = False
 
     def __post_init__(self) -> None:
         for name, valid, rule in (
@@ -170,6 +207,7 @@ class Submitted:
 
     `paid` is true when a payment was sent for it. `receipt` is then the settlement that the vendor showed, or
     None, with the reason in `receipt_problem`: a job without a receipt is not a payment that did not happen.
+    `tx_id` is what an old vendor that is allowed to names in `x402-tx-id`; it proves nothing.
     """
 
     vendor_job_id: str
@@ -177,6 +215,7 @@ class Submitted:
     paid: bool
     receipt: Receipt | None = None
     receipt_problem: str | None = None
+    tx_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +234,8 @@ class Rejected:
 class JobReport:
     """How a job is doing. `progress` 0..100 (None: not said), `cost_so_far` in micro-dollars.
 
-    Only `status` decides anything; what a vendor said of the rest that could not be read is None.
+    Only `status` decides anything; what a vendor said of the rest that could not be read is None, and named in
+    `left_out`.
 
     `logs` are all lines so far, oldest first, so that their index tells which were seen before.
     """
@@ -208,6 +248,7 @@ class JobReport:
     metrics: dict[str, float | str] | None
     artifact_url: str | None
     error_message: str | None
+    left_out: tuple[str, ...] = ()
 
 
 def is_token(text: str) -> bool:

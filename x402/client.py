@@ -73,6 +73,11 @@ class PaymentAuth(httpx.Auth):
         self._paid = False
 
     @property
+    def signed(self) -> bool:
+        """Whether it has a payment to send from the start."""
+        return self._header is not None
+
+    @property
     def paid(self) -> bool:
         """Whether a request that carries the payment was handed to the transport."""
         return self._paid

@@ -52,6 +52,7 @@ MAX_VALUES: Final = 100_000
 UINT256_MAX: Final = 2**256 - 1
 
 _ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
+_TWICE: Final = "a key appears twice in one object"
 _MAX_DIGITS: Final = 78  # of 2**256 - 1
 _BLANKS: Final = re.compile(r"[ \t\r\n]*")
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
@@ -129,25 +130,28 @@ def load_exact_json(text: str) -> object:
 
 def load_shown_json(text: str) -> object:
     """As `load_exact_json`, for messages that are mostly shown: a number that JSON does not know, or that is out
-    of all bounds, is None.
+    of all bounds, is None, and only a key that stands twice at the top is refused: below, the last one counts.
     """
-    return _decoded(_SHOWN, text)
+    found = _decoded(_SHOWN, text)
+    if isinstance(found, _Twice):
+        raise ValueError(_TWICE)
+    return found
 
 
 def load_cut_json(text: str) -> dict[str, object]:
     """What arrived whole of a JSON object whose end is missing: its members, and of a list its first items.
 
     Raises:
-        ValueError: it does not begin as an object, or is nested too deep.
+        ValueError: it does not begin as an object, is nested too deep, or has a key twice at the top.
     """
     _check_shape(text)
     found: dict[str, object] = {}
-    place = _after(text, 0, "{")
+    place, twice = _after(text, 0, "{"), False
     with suppress(ValueError):
         while True:
             key, place = _SHOWN.raw_decode(text, _after(text, place))
             place = _after(text, _after(text, place, ":"))
-            if not isinstance(key, str):
+            if not isinstance(key, str) or (twice := key in found):
                 break
             if text[place : place + 1] == "[":
                 items: list[object] = []
@@ -157,6 +161,8 @@ def load_cut_json(text: str) -> dict[str, object]:
                 found[key], place = _SHOWN.raw_decode(text, place)
                 _after(text, place)  # a number that ends where the text does may be half a number
             place = _after(text, place, ",")
+    if twice:
+        raise ValueError(_TWICE)
     return found
 
 
@@ -261,8 +267,17 @@ def _check_surrogates(value: Json) -> None:
 def _unique(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise ValueError("a key appears twice in one object")
+        raise ValueError(_TWICE)
     return found
+
+
+class _Twice(dict[str, object]):
+    """An object that had a key twice; the last one counts."""
+
+
+def _last(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else _Twice(found)
 
 
 def _integer(text: str) -> int:
@@ -308,7 +323,7 @@ def _shown_number(read: Callable[[str], object]) -> Callable[[str], object]:
 
 
 _SHOWN: Final = json.JSONDecoder(
-    object_pairs_hook=_unique,
+    object_pairs_hook=_last,
     parse_int=_shown_number(_integer),
     parse_float=_shown_number(_decimal),
     parse_constant=lambda _text: None,

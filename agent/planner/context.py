@@ -123,8 +123,8 @@ class PlanContext:
     constraints: Constraints
     vendors: tuple[VendorView, ...]
     jobs: tuple[JobView, ...]
-    payments: tuple[PaymentView, ...]
     idle_waits: int
+    payments: tuple[PaymentView, ...] = ()
 
 
 def _readable(reason: object) -> str:

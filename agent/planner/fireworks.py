@@ -13,9 +13,10 @@ known of it, read in its source:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -23,7 +24,7 @@ import httpx
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
-from agent.planner import Plan, Planner
+from agent.planner import MAX_REPLY, Asked, Plan, Planner
 from agent.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
 from agent.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
@@ -127,6 +128,7 @@ class FireworksPlanner:
             latency_ms=round(session.spent() * 1_000),
             cost_usd_micro=_cost(session, *self._prices),
             fallback=None,
+            asked=tuple(session.asked),
         )
 
     async def _decide(self, context: PlanContext, session: _Session) -> StartJob | Wait | Abort | str:
@@ -137,24 +139,31 @@ class FireworksPlanner:
             seconds = session.left() * (1 if was_trouble else _FIRST_SHARE)
             if seconds < _LEAST_SECONDS:
                 return why
-            answer = await self._ask(context, refused, seconds)
+            text = question(context, refused)
+            answer = await self._ask(context, text, seconds)
             if isinstance(answer, _Trouble):
                 pause = answer.again_after
                 if was_trouble or pause is None or pause + _LEAST_SECONDS > session.left():
+                    session.note(text, None, [answer.why])
                     return answer.why
+                session.note(text, None, [answer.why], pause)
                 why, was_trouble = answer.why, True
                 await self._sleep(pause)
                 continue
             session.count(answer)
             try:
-                return read_action(answer, context)
+                action = read_action(answer, context)
             except NotUsable as exc:
+                session.note(text, answer.text, exc.problems)
                 why = f"the model's answer could not be used: {exc}"
                 if refused is not None:
                     return why
                 refused = Refused(answer.text, exc.problems)
+            else:
+                session.note(text, answer.text, [])
+                return action
 
-    async def _ask(self, context: PlanContext, refused: Refused | None, seconds: float) -> Answer | _Trouble:
+    async def _ask(self, context: PlanContext, text: str, seconds: float) -> Answer | _Trouble:
         """One request, over when `seconds` are, however slowly bytes drip in."""
         import fireworks
 
@@ -174,7 +183,7 @@ class FireworksPlanner:
                     model=self._model,
                     messages=[
                         {"role": "system", "content": SYSTEM},
-                        {"role": "user", "content": question(context, refused)},
+                        {"role": "user", "content": text},
                     ],
                     response_format={
                         "type": "json_schema",
@@ -206,7 +215,7 @@ class FireworksPlanner:
 
 
 class _Session:
-    """Time and tokens of one plan."""
+    """Time, tokens and questions of one plan."""
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self._clock = clock
@@ -214,12 +223,19 @@ class _Session:
         self._seconds = seconds
         self.input_tokens: int | None = None
         self.output_tokens: int | None = None
+        self.asked: list[Asked] = []
 
     def spent(self) -> float:
         return self._clock() - self._began
 
     def left(self) -> float:
         return max(0.0, self._seconds - self.spent())
+
+    def note(self, text: str, reply: str | None, problems: Sequence[str], waited: float = 0.0) -> None:
+        """Keep a question and what came of it."""
+        hashed = hashlib.sha256(f"{SYSTEM}{text}".encode()).hexdigest()
+        kept = None if reply is None else reply.encode("utf-8", "replace")[:MAX_REPLY].decode("utf-8", "ignore")
+        self.asked.append(Asked(hashed, kept, tuple(problems), waited))
 
     def count(self, answer: Answer) -> None:
         self.input_tokens = _sum(self.input_tokens, answer.input_tokens)

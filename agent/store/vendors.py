@@ -17,8 +17,8 @@ from agent.errors import StoreUnavailable, VendorExists, VendorNotFound
 from agent.models import Outcome
 from agent.store.collections import Bson, Collection, Database, DuplicateId
 from vendors.errors import InvalidVendor
-from vendors.models import Evidence, Record, Vendor
-from vendors.reliability import learn
+from vendors.models import Evidence, Record, UserShare, Vendor, Vote
+from vendors.reliability import heard, learn, user_hash
 
 __all__ = ["MAX_VENDORS", "VendorStore"]
 
@@ -113,6 +113,7 @@ class VendorStore:
 
     async def learn(self, outcome: Outcome) -> None:
         """Let one outcome move the vendor's score, once. A vendor that is gone, or unusable, learns nothing."""
+        user = user_hash(outcome.user_id) if outcome.user_id else ""
         evidence = Evidence(
             job_id=str(outcome.job_id),
             run_id=str(outcome.run_id),
@@ -120,9 +121,17 @@ class VendorStore:
             at=outcome.at,
         )
         try:
-            await self.change(outcome.vendor_id, lambda vendor: learn(vendor, evidence))
+            await self.change(outcome.vendor_id, lambda vendor: learn(vendor, evidence, user))
         except (VendorNotFound, InvalidVendor):
             return
+
+    async def hear(self, vendor_id: str, vote: Vote) -> Vendor:
+        """Let a user's vote move the vendor's score.
+
+        Raises:
+            VendorNotFound: there is none with that id.
+        """
+        return await self.change(vendor_id, lambda vendor: heard(vendor, vote))
 
     @property
     def _vendors(self) -> Collection:
@@ -149,6 +158,15 @@ def _document(vendor: Vendor) -> Bson:
             {"jobId": each.job_id, "runId": each.run_id, "outcome": each.outcome, "at": each.at}
             for each in vendor.record.evidence
         ],
+        "shares": [
+            {"user": each.user, "completed": each.completed, "failed": each.failed}
+            for each in vendor.record.shares
+        ],
+        "votes": [
+            {"user": each.user, "runId": each.run_id, "score": each.score, "at": each.at}
+            for each in vendor.record.votes
+        ],
+        "allowTxId": vendor.allow_tx_id,
         "createdAt": vendor.created_at,
         "rev": vendor.rev,
     }
@@ -165,6 +183,7 @@ def _vendor(found: Bson) -> Vendor:
         supported_gpu_types=tuple(found["supportedGpuTypes"]),
         pay_to=found["payTo"],
         former_pay_to=found.get("formerPayTo"),  # older documents have none
+        allow_tx_id=found.get("allowTxId", False),
         secret_ref=found["secretRef"],
         sealed_secret=found.get("sealedSecret"),  # older documents have none
         created_at=found["createdAt"],
@@ -174,6 +193,12 @@ def _vendor(found: Bson) -> Vendor:
             evidence=tuple(
                 Evidence(job_id=each["jobId"], run_id=each["runId"], outcome=each["outcome"], at=each["at"])
                 for each in found["evidence"]
+            ),
+            shares=tuple(
+                UserShare(each["user"], each["completed"], each["failed"]) for each in found.get("shares", ())
+            ),
+            votes=tuple(
+                Vote(each["user"], each["runId"], each["score"], each["at"]) for each in found.get("votes", ())
             ),
         ),
         rev=found["rev"],

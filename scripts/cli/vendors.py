@@ -54,6 +54,9 @@ def add(
     pay_to: Annotated[str | None, typer.Option(help="payee; default: pinned at the first payment")] = None,
     secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
     secret_file: SecretFile = None,
+    allow_tx_id: Annotated[
+        bool, typer.Option("--allow-tx-id", help="it may be a vendor from before x402")
+    ] = False,
     json: JsonFlag = False,
 ) -> None:
     """Register a vendor."""
@@ -69,6 +72,7 @@ def add(
         payTo=pay_to,
         secretRef=secret_ref,
         secret=_secret(secret_file),
+        allowTxId=allow_tx_id or None,
     )
     with session(json) as here:
         from scripts.client.registry import add_vendor
@@ -86,6 +90,7 @@ def update(
     pay_to: Annotated[str | None, typer.Option(help="payee")] = None,
     secret_ref: Annotated[str | None, typer.Option(help="the variable with its bearer token")] = None,
     secret_file: SecretFile = None,
+    allow_tx_id: Annotated[bool | None, typer.Option(help="whether it may be a vendor from before x402")] = None,
     json: JsonFlag = False,
 ) -> None:
     """Change a vendor: what is given changes, its record stays."""
@@ -99,6 +104,7 @@ def update(
         payTo=pay_to,
         secretRef=secret_ref,
         secret=_secret(secret_file),
+        allowTxId=allow_tx_id,
     )
     if not body:
         raise typer.BadParameter("give at least one thing to change")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from rich.text import Text
 
@@ -13,6 +14,8 @@ from scripts.view.runs import ENDED, Bar
 from scripts.view.text import plain
 
 __all__ = ["Story"]
+
+_TOLD_OTHERWISE: Final = ("phase", "metric")
 
 
 class Story:
@@ -37,6 +40,8 @@ class Story:
         return [self._bar(job) for job in status.jobs if job.status not in (*ENDED, "pending")]
 
     def _pieces(self, seen: Observation, jobs: dict[str, Job]) -> Iterator[Entry | Bar]:
+        if seen.type in _TOLD_OTHERWISE or (seen.type == "error" and "code" in seen.data):
+            return  # of a job that failed, by its own entry
         job = jobs.get(str(seen.data.get("jobId")))
         if seen.type == "job_log" and job is not None and (epoch := read_epoch(seen.content)):
             self._epochs[job.id] = epoch

@@ -34,6 +34,19 @@ def running(**fields: object) -> Run:
     return put_job(run, a_job(run, status="running", **fields))
 
 
+def test_what_is_left_out_of_a_report_is_told_when_it_changes() -> None:
+    """Not at every look: a vendor's odd field is odd each time."""
+    odd = replace(REPORT, left_out=("artifactUrl",))
+    run, _ = told(running(), odd, odd, replace(odd, left_out=("costSoFar", "logs beyond line 10000")), REPORT, odd)
+
+    said = [each.content for each in run.outbox.observations if each.content.startswith("(left out")]
+    assert said == [
+        "(left out of the report: artifactUrl)",
+        "(left out of the report: costSoFar, logs beyond line 10000)",
+        "(left out of the report: artifactUrl)",
+    ]
+
+
 @pytest.mark.parametrize(
     "change",
     [

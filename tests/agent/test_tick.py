@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from bson import ObjectId
@@ -46,8 +47,75 @@ async def events(stage: Stage, run: Run) -> list[str]:
     return [
         str(each.data["event"]) if each.type == "payment_event" else each.type
         for each in await stage.trail(run)
-        if each.type != "job_log"
+        if each.type not in ("job_log", "phase", "metric") and not (each.type == "error" and "code" in each.data)
     ]
+
+
+async def of_type(stage: Stage, run: Run, kind: str) -> list[str]:
+    """What the observations of a type say."""
+    return [each.content for each in await stage.trail(run) if each.type == kind]
+
+
+async def test_each_phase_is_in_the_trail_and_in_the_history() -> None:
+    """Planning, executing while a purchase is made, waiting while a vendor works, then the end."""
+    stage = await a_stage("gpu_vendor_1:fail_at_epoch=3")
+    run = await stage.finish(await stage.start())
+
+    rounds = ["planning", "executing", "waiting"]
+    assert [each.phase for each in run.history] == [*rounds, *rounds, "success"]
+    assert await of_type(stage, run, "phase") == [
+        f"{before} -> {after}" for before, after in pairwise(["idle", *rounds, *rounds, "success"])
+    ]
+    assert [each.tick for each in run.history] == sorted(each.tick for each in run.history)
+    assert run.history[0].at == START
+
+
+async def test_the_history_is_bounded() -> None:
+    """A run that waits for ever changes its phase at every tick."""
+    stage = await a_stage(planner=Scripted([Wait(seconds=30, reason="later")]))
+    run = await stage.finish(await stage.start())
+
+    assert len(run.history) == 50
+    assert len(await of_type(stage, run, "phase")) > 50
+
+
+async def test_what_a_job_came_to_is_told_twice_for_those_who_look_for_errors_and_metrics() -> None:
+    """An `error` beside `job_failed`, a `metric` for each figure beside `job_completed`."""
+    stage = await a_stage("gpu_vendor_1:fail_at_epoch=3")
+    run = await stage.finish(await stage.start())
+    failed, completed = await stage.jobs(run)
+
+    assert failed.failure is not None
+    assert failed.failure.message in await of_type(stage, run, "error")
+    told = [f"{name} = {value}" for name, value in (completed.final_metrics or {}).items()]
+    assert await of_type(stage, run, "metric") == told != []
+
+
+async def test_a_tick_that_sees_a_failure_and_starts_elsewhere_says_both() -> None:
+    stage = await a_stage("gpu_vendor_1:fail_at_epoch=3")
+    run = await stage.start()
+    said = []
+    while run.status == "running":
+        result = await stage.tick(run)
+        run, stage.clock.now = result.run, result.run.next_tick_at or stage.clock.now
+        said.append(result.message)
+
+    assert "Job at gpu_vendor_1 failed (vendor_failed); Job started" in said
+
+
+async def test_a_run_that_goes_on_after_a_death_says_so() -> None:
+    """Once, in the tick that found the lease of the dead one; a tick that ended in a fault did end."""
+    stage = await a_stage()
+    run = await stage.start()
+    await stage.services.runs.claim(run.id, Lease(owner="dead", until=stage.clock.now), stage.clock.now)
+
+    await stage.tick(run)
+    stage.clock.pass_(20)
+    await stage.tick(run)
+
+    (told,) = [each for each in await stage.trail(run) if each.type == "run_recovered"]
+    assert told.content == "recovered: tick 1 did not come to its end, this one goes on from what was stored"
+    assert told.data == {"tick": 2, "finishedTick": 0}
 
 
 async def test_the_walk_through_of_the_demo() -> None:
@@ -67,7 +135,7 @@ async def test_the_walk_through_of_the_demo() -> None:
     assert (first.run.budget_remaining, first.run.budget_spent, first.run.phase) == (
         3_600_000,
         1_400_000,
-        "executing",
+        "waiting",
     )
 
     run = await stage.finish(run)
@@ -156,6 +224,20 @@ async def test_a_vendor_that_asks_for_nothing_is_used_without_paying() -> None:
     assert "not_asked" in await events(stage, run)
 
 
+async def test_what_an_old_vendor_names_proves_nothing_and_the_trail_says_so() -> None:
+    """Where the operator lets a registered vendor be from before x402: nothing is signed, and nothing is spent."""
+    stage = await a_stage(vendors=(replace(FIRST, pay_to=None),))
+    await stage.services.vendors.change("gpu_vendor_1", lambda each: replace(each, allow_tx_id=True))
+    run = await stage.start()
+    asked = stage.transport.names_a_payment("tx_42")
+    run = await stage.finish(run)
+
+    (told,) = [each for each in await stage.trail(run) if each.data.get("event") == "not_asked"]
+    assert (run.status, run.budget_spent, asked) == ("completed", 0, ["", "tx_42"])
+    assert "which proves nothing" in told.content
+    assert told.data["x402TxId"] == "tx_42"
+
+
 async def test_the_first_payee_is_pinned_before_anything_is_signed() -> None:
     """A vendor registered without one."""
     stage = await a_stage(pinned=False)
@@ -237,7 +319,7 @@ async def test_a_job_is_not_given_up_because_nobody_could_look() -> None:
 
     unseen = await stage.tick(run)
 
-    assert unseen.run.phase == "executing"
+    assert unseen.run.phase == "waiting"
     ended = await stage.finish(run)
     assert (ended.status, ended.budget_spent) == ("completed", 1_400_000)
 

@@ -83,4 +83,5 @@ def test_the_routes_are_those_of_the_design() -> None:
         "POST /api/keys",
         "POST /api/vendors",
         "POST /api/vendors/reseal",
+        "POST /api/vendors/{vendor_id}/feedback",
     ]

@@ -52,7 +52,8 @@ async def test_a_vendor_is_added_changed_and_removed() -> None:
         "payTo": None,
         "secretRef": "GPU_VENDOR_SECRET",
         "sealed": False,
-        "record": {"completed": 0, "failed": 0, "evidence": []},
+        "allowTxId": False,
+        "record": {"completed": 0, "failed": 0, "evidence": [], "voteCount": 0, "voteAverage": None},
         "createdAt": "2026-11-21T08:00:00.000Z",
     }
 
@@ -282,3 +283,48 @@ async def test_the_secrets_are_sealed_anew() -> None:
     (failed,) = answer.json()["failed"]
     assert failed["vendorId"] == "gpu_vendor_2"
     assert "another vendor" in failed["reason"]
+
+
+async def finished(api: Api) -> str:
+    """The id of a run that has had a job at gpu_vendor_1."""
+    run = await api.started()
+    while (await api.post("/api/agent-tick", {"runId": run["_id"]})).json()["run"]["nextTickAt"]:
+        api.stage.clock.pass_(15)
+    return str(run["_id"])
+
+
+async def test_feedback_moves_a_score_and_counts_once_for_a_run() -> None:
+    """The last vote of a user on a run is the one that counts."""
+    api = await an_api()
+    run = await finished(api)
+    before = (await api.http.get("/api/vendors")).json()["vendors"][0]["reliabilityScore"]
+
+    bad = await api.post("/api/vendors/gpu_vendor_1/feedback", {"runId": run, "score": 0})
+    good = await api.post("/api/vendors/gpu_vendor_1/feedback", {"runId": run, "score": 5})
+
+    assert (bad.status_code, good.status_code) == (200, 200)
+    assert bad.json()["reliabilityScore"] < before < good.json()["reliabilityScore"]
+    assert (good.json()["votes"], good.json()["voteAverage"]) == (1, 5)
+    shown = (await api.http.get("/api/vendors")).json()["vendors"][0]
+    assert (shown["record"]["voteCount"], shown["reliabilityScore"]) == (1, good.json()["reliabilityScore"])
+
+
+@pytest.mark.parametrize("score", [-1, 6, 2.5, "5", None, True])
+async def test_a_vote_is_a_whole_number_from_0_to_5(score: object) -> None:
+    api = await an_api()
+    answer = await api.post("/api/vendors/gpu_vendor_1/feedback", {"runId": await finished(api), "score": score})
+    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, "score")
+
+
+async def test_who_has_had_no_job_there_has_no_vote() -> None:
+    """Nor on a run that is not there, nor on a vendor that is not."""
+    api = await an_api()
+    run = await finished(api)
+
+    elsewhere = await api.post("/api/vendors/gpu_vendor_2/feedback", {"runId": run, "score": 5})
+    nowhere = await api.post("/api/vendors/gpu_vendor_1/feedback", {"runId": "0" * 24, "score": 5})
+    await api.http.delete("/api/vendors/gpu_vendor_1")
+    nobody = await api.post("/api/vendors/gpu_vendor_1/feedback", {"runId": run, "score": 5})
+
+    assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "no_job_there")
+    assert [each.json()["code"] for each in (nowhere, nobody)] == ["run_not_found", "vendor_not_found"]

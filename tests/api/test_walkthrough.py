@@ -35,6 +35,47 @@ async def test_a_goal_becomes_a_finished_job() -> None:
     assert (run["status"], run["budgetRemaining"], run["budgetSpent"]) == ("completed", 1.8, 3.2)
 
 
+async def test_a_tick_may_name_its_run_in_the_query() -> None:
+    """As users of the first system do, without a body; where there is one, it decides."""
+    api = await an_api()
+    run = await api.started()
+
+    by_query = await api.http.post("/api/agent-tick", params={"runId": run["_id"]})
+    by_both = await api.http.post("/api/agent-tick", params={"runId": "0" * 24}, json={"runId": run["_id"]})
+    odd = await api.http.post("/api/agent-tick", params={"runId": run["_id"]}, json={})
+    none = await api.http.post("/api/agent-tick")
+    bad = await api.http.post("/api/agent-tick", params={"runId": "mine"})
+
+    assert (by_query.status_code, by_query.json()["message"], by_both.status_code) == (200, "Job started", 200)
+    assert [(each.status_code, each.json()["code"]) for each in (none, odd, bad)] == [
+        (400, "invalid_json"),
+        (422, "invalid_request"),
+        (422, "invalid_request"),
+    ]
+    assert [each.json()["errors"][0]["field"] for each in (odd, bad)] == ["runId", "query.runId"]
+
+
+async def test_a_run_shows_the_phases_that_it_came_through() -> None:
+    api = await an_api()
+    run = await api.started()
+
+    ticked = (await api.post("/api/agent-tick", {"runId": run["_id"]})).json()["run"]
+
+    assert [each["phase"] for each in ticked["history"]] == ["planning", "executing", "waiting"]
+    assert {each["tick"] for each in ticked["history"]} == {1}
+    assert ticked["phase"] == "waiting"
+
+
+async def test_vendor_ids_that_no_vendor_can_have_are_refused_at_the_start() -> None:
+    """A run that could never rent anything is a typing error, and told at once."""
+    api = await an_api()
+    start = {"userId": "u1", "goal": "g", "budgetTotal": 5}
+
+    refused = await api.post("/api/agent-start", start | {"vendorIds": ["gpu.vendor"]})
+
+    assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "vendorIds.0")
+
+
 async def test_the_trail_can_be_verified_from_the_api_alone() -> None:
     """Page by page, with the run's head."""
     api = await an_api()

@@ -221,13 +221,18 @@ class Vendor:
         return text((await self.quote()).json(), "vendorJobTemplateId")
 
     async def submit(
-        self, template: str, key: str, payment: Mapping[str, str] | None = None, fault: str = "", **params: object
+        self,
+        template: str,
+        key: str | None,
+        payment: Mapping[str, str] | None = None,
+        fault: str = "",
+        **params: object,
     ) -> httpx.Response:
         """POST /submit-job, with the payment header if one is given."""
         return await self.http.post(
             "/submit-job",
             json={"vendorJobTemplateId": template, "jobParams": self.params | params},
-            headers=self.headers({"idempotency-key": key, **(payment or {})}, fault),
+            headers=self.headers({**({} if key is None else {"idempotency-key": key}), **(payment or {})}, fault),
         )
 
     async def buy(self, buyer: Buyer, key: str = "order-1", fault: str = "") -> httpx.Response:

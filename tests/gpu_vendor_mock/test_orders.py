@@ -125,7 +125,11 @@ async def test_a_payment_is_noted_whatever_comes_of_it(vendor: Vendor, buyer: Bu
     assert (await vendor.quote(payment=payment)).status_code == 200
     clock.now += 600
     assert (await vendor.submit(template, "k", payment)).status_code == 410
-    assert [dig(presented, "key") for presented in await vendor.journal("payments")] == ["k", "", "k"]
+    assert [dig(presented, "key") for presented in await vendor.journal("payments")] == [
+        "k",
+        f"payment-0x{1:064x}",
+        "k",
+    ]
     assert await vendor.journal("settlements") == []
 
 
@@ -363,3 +367,41 @@ async def test_a_payment_to_a_free_vendor_is_not_taken(open_shop: OpenShop, buye
     assert (await free.submit(await free.template(), "k", payment)).status_code == 200
     assert len(await free.journal("payments")) == 1
     assert await free.journal("settlements") == []
+
+
+async def test_without_a_key_the_payment_names_the_order(vendor: Vendor, buyer: Buyer) -> None:
+    """A stranger's x402 client sends no Idempotency-Key: it pays once, has one job, and may ask again."""
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, None))
+
+    first = await vendor.submit(template, None, payment)
+    again = await vendor.submit(template, None, payment)
+    other = await vendor.submit(template, None, buyer.pay(await vendor.submit(template, None)))
+
+    assert (first.status_code, again.content) == (200, first.content)
+    assert other.json()["vendorJobId"] != first.json()["vendorJobId"]
+    settled = await vendor.journal("settlements")
+    assert [text(each, "key") for each in settled] == [f"payment-0x{1:064x}", f"payment-0x{2:064x}"]
+
+
+async def test_a_payment_under_a_key_cannot_name_another_order(vendor: Vendor, buyer: Buyer) -> None:
+    template = await vendor.template()
+    payment = buyer.pay(await vendor.submit(template, "k"))
+    assert (await vendor.submit(template, "k", payment)).status_code == 200
+
+    assert (await vendor.submit(template, None, payment)).status_code == 402
+    assert len(await vendor.journal("settlements")) == 1
+
+
+async def test_the_old_header_stands_beside_terms_and_receipt_and_pays_for_nothing(
+    vendor: Vendor, buyer: Buyer
+) -> None:
+    """Whoever reads `x402-tx-id` finds it; whoever sends it alone gets the terms again."""
+    template = await vendor.template()
+    asked = await vendor.submit(template, "k")
+    named = {"x402-tx-id": asked.headers["x402-tx-id"]}
+
+    assert (await vendor.submit(template, "k", named)).status_code == 402
+    paid = await vendor.submit(template, "k", buyer.pay(asked))
+    (settled,) = await vendor.journal("settlements")
+    assert paid.headers["x402-tx-id"] == text(settled, "transaction")

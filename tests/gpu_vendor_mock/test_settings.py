@@ -20,6 +20,8 @@ _VARIABLES = (
     "FAULT_SEED",
     "FAULTS",
     "EPOCHS",
+    "PORT",
+    "BASE_PRICE_PER_HOUR",
     "EPOCH_SECONDS",
     "X402_NETWORK",
     "X402_ASSETS",
@@ -51,6 +53,28 @@ def test_nothing_needs_to_be_set() -> None:
     assert loaded.configured_faults == ()
 
 
+def test_a_base_price_holds_for_every_vendor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their own prices stay where none is set."""
+    assert load_settings().vendors == DEFAULT_CATALOG
+    monkeypatch.setenv("BASE_PRICE_PER_HOUR", "0.35")
+    monkeypatch.setenv("PORT", "4711")
+    loaded = load_settings()
+    assert [each.base_price_per_hour for each in loaded.vendors] == [350_000, 350_000]
+    assert loaded.port == 4711
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("PORT", "-1"), ("PORT", "70000"), ("BASE_PRICE_PER_HOUR", "0"), ("BASE_PRICE_PER_HOUR", "0.0000001")],
+)
+def test_a_port_or_price_that_is_none_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting, match=f"^{name}: "):
+        load_settings()
+
+
 def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each one under its documented name."""
     values = {
@@ -61,6 +85,8 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
         "FAULTS": "v:slow=5*2, no_receipt",
         "EPOCHS": "3",
         "EPOCH_SECONDS": "0.5",
+        "PORT": "0",
+        "BASE_PRICE_PER_HOUR": "2",
         "X402_NETWORK": "eip155:31337",
         "X402_ASSETS": _TOKEN,
         "X402_RPC_URLS": "eip155:31337=https://rpc.example/key eip155:1=https://other.example",

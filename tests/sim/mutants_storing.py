@@ -129,11 +129,11 @@ def lease_for_ever(patch: Patch) -> None:
 
 @mutant("happy path")
 def never_due(patch: Patch) -> None:
-    """A run that executes is not due any more."""
+    """A run whose job is under way is not due any more."""
     real = LeasedRun.release
 
     async def release(self: LeasedRun, next_tick_at: datetime | None) -> Run:
-        return await real(self, None if self.draft.phase == "executing" else next_tick_at)
+        return await real(self, None if self.draft.jobs else next_tick_at)
 
     patch.setattr(LeasedRun, "release", release)
 

@@ -244,6 +244,27 @@ def test_a_number_that_is_none_is_left_out(number: str) -> None:
     assert read_report(body).metrics == {"epoch": 3.0}
 
 
+def test_a_name_that_stands_twice_below_the_top_voids_no_report() -> None:
+    """The last figure counts. At the top it may be the state, and nobody can say which of two decides."""
+    body = b'{"status":"completed","finalMetrics":{"loss":1,"loss":2},"logs":[{"a":1,"a":2}]}'
+    assert read_report(body).metrics == {"loss": 2.0}
+    assert read_report(body).logs == ('{"a": 2}',)
+    for twice in (b'{"status":"running","status":"completed"}', b'{"status":"running","status":"completed","lo'):
+        with pytest.raises(Unreadable, match="twice"):
+            read_report(twice, cut=not twice.endswith(b"}"))
+
+
+def test_what_is_not_taken_over_is_named() -> None:
+    """By the contract's own names; what is not there, or null, is not missed."""
+    odd = bent(REPORT, artifactUrl="ftp://x", costSoFar="a lot", errorMessage=None)
+    assert read_report(odd).left_out == ("costSoFar", "artifactUrl")
+    assert read_report(bent(REPORT)).left_out == ()
+    many = {f"m{number}": number for number in range(40)} | {"nested": {"a": 1}}
+    assert read_report(bent(REPORT, finalMetrics=many)).left_out == ("9 of 41 figures in finalMetrics",)
+    assert read_report(bent(REPORT, logs=["x"] * 10_001)).left_out == ("logs beyond line 10000",)
+    assert read_report(bent(REPORT)[:-1], cut=True).left_out[-1].startswith("what comes after the first part")
+
+
 def test_torn_characters_do_not_void_a_report() -> None:
     """A log that was cut in the middle of a character, or in another encoding."""
     body = json.dumps(REPORT).encode().replace(b"queued", b"caf\xe9 \xf0\x9f")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -355,3 +356,74 @@ async def test_a_cancelled_order_is_cancelled(client: VendorClient, server: Scri
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+NAMED = {"x402-tx-id": "tx_42"}
+
+
+async def submit_old(
+    client: VendorClient, server: ScriptedVendor, auth: PaymentAuth, *, allowed: bool = True
+) -> Submitted | Rejected:
+    return await client.submit(
+        replace(a_vendor(server.url), allow_tx_id=allowed),
+        idempotency_key="66a1f00d",
+        template_id="tpl_1",
+        job_params={"jobType": "fine_tune"},
+        auth=auth,
+        within=LONG,
+    )
+
+
+async def test_a_vendor_from_before_x402_is_understood_where_that_is_allowed(
+    client: VendorClient, server: ScriptedVendor
+) -> None:
+    """It names a payment, has it named again, and starts the job. Nothing is signed, and nothing is proven."""
+    server.answers(reply(402, {}, NAMED), reply(200, SUBMITTED))
+    wallet = Wallet()
+
+    taken = await submit_old(client, server, PaymentAuth(wallet.authorize))
+
+    assert taken == Submitted("job_1", "queued", paid=False, tx_id="tx_42")
+    assert [seen.headers.get("x402-tx-id", "") for seen in server.seen] == ["", "tx_42"]
+    assert len({(seen.body, seen.headers["idempotency-key"]) for seen in server.seen}) == 1
+    assert payments(server) == ["", ""]
+    assert wallet.asked == []
+
+
+async def test_it_is_off_by_default(client: VendorClient, server: ScriptedVendor) -> None:
+    """A 402 without terms is a broken contract, whatever else stands in it."""
+    server.answers(reply(402, {}, NAMED))
+    with pytest.raises(ContractBroken):
+        await submit_old(client, server, PaymentAuth(Wallet().authorize), allowed=False)
+    server.answers(reply(200, SUBMITTED, NAMED))
+    assert (await submit_old(client, server, PaymentAuth(Wallet().authorize), allowed=False)) == Submitted(
+        "job_1", "queued", paid=False
+    )
+
+
+async def test_real_terms_are_paid_also_where_an_old_vendor_is_allowed(
+    client: VendorClient, server: ScriptedVendor
+) -> None:
+    """The name beside them is passed over; once something is signed, only the stored bytes are sent."""
+    asks = reply(402, {}, {"PAYMENT-REQUIRED": header(terms()), **NAMED})
+    server.answers(asks, asks, reply(200, SUBMITTED, {**receipt_header(), **NAMED}))
+    taken = await submit_old(client, server, PaymentAuth(Wallet().authorize))
+    assert isinstance(taken, Submitted)
+    assert (taken.paid, taken.receipt, taken.tx_id) == (True, RECEIPT, "tx_42")
+    assert all("x402-tx-id" not in seen.headers for seen in server.seen)
+
+    server.answers(reply(402, {}, NAMED))
+    again = await submit_old(client, server, PaymentAuth(Wallet().authorize, STORED))
+    assert isinstance(again, Rejected)
+    assert payments(server)[-1] == STORED.value
+
+
+@pytest.mark.parametrize("named", ["", " ", "x" * 129, "caf\u00e9"])
+async def test_a_name_that_is_none_is_not_sent_back(
+    client: VendorClient, server: ScriptedVendor, named: str
+) -> None:
+    refused = reply(402, {}, {"x402-tx-id": named})
+    server.answers(refused, refused)
+    with pytest.raises(ContractBroken):
+        await submit_old(client, server, PaymentAuth(Wallet().authorize))
+    assert all("x402-tx-id" not in seen.headers for seen in server.seen)

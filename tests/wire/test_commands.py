@@ -71,7 +71,7 @@ async def test_a_tick_that_waits_costs_five_commands_at_most(heard: Heard) -> No
 
         sent = heard.commands()
 
-        assert result.run.phase == "executing"
+        assert result.run.phase == "waiting"
         assert len(sent) <= WAITING_TICK, sent
 
 

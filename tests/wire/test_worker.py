@@ -153,7 +153,7 @@ async def test_a_worker_that_has_the_time_finishes_its_tick(
         left = await RunStore(store).get(run.id)
 
     assert (code, "0 were cut off" in output) == (0, True)
-    assert (left.lease, left.phase, left.budget_spent) == (None, "executing", 1_400_000)
+    assert (left.lease, left.phase, left.budget_spent) == (None, "waiting", 1_400_000)
 
 
 async def test_whoever_insists_is_obeyed_at_once(

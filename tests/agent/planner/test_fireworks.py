@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final
 
 import httpx
 import pytest
 
 from agent.errors import ConfigurationError
-from agent.planner import Plan
+from agent.planner import Asked, Plan
 from agent.planner.context import Abort, StartJob, Wait
 from agent.planner.fireworks import FireworksPlanner
 from agent.planner.prompt import PROMPT_VERSION, SYSTEM, schema
@@ -97,7 +99,7 @@ def data(server: StandIn, request: int) -> dict[str, object]:
 
 async def test_a_good_answer_is_the_plan(server: StandIn, clock: Clock) -> None:
     """The plan says who decided, with which model and words, and what it took."""
-    assert await ask(server, clock, GOOD) == Plan(
+    assert replace(await ask(server, clock, GOOD), asked=()) == Plan(
         action=SECOND_JOB,
         planner="fireworks",
         model=MODEL,
@@ -108,6 +110,40 @@ async def test_a_good_answer_is_the_plan(server: StandIn, clock: Clock) -> None:
         cost_usd_micro=None,
         fallback=None,
     )
+
+
+BUSY: Final = Reply(status=429, headers={"retry-after": "7"})
+
+
+def sent(server: StandIn, request: int) -> str:
+    """The SHA-256 of a question, instructions and data."""
+    told = "".join(each.content for each in server.asked[request].body.messages)
+    return hashlib.sha256(told.encode()).hexdigest()
+
+
+async def test_a_plan_keeps_each_question_and_what_came_of_it(server: StandIn, clock: Clock) -> None:
+    """The hash of what was sent, the reply as it came, why it was refused, and what was waited for."""
+    plan = await ask(server, clock, BUSY, NOT_JSON, GOOD)
+
+    assert plan.action == SECOND_JOB
+    busy, refused, good = plan.asked
+    assert busy == Asked(sent(server, 0), None, ("Fireworks answered 429 and asks to wait 7 s",), 7)
+    assert (refused.prompt_hash, refused.problems) == (
+        sent(server, 1),
+        ("the answer is not exactly one valid JSON object",),
+    )
+    assert (good.prompt_hash, good.problems, good.waited) == (sent(server, 2), (), 0)
+    assert good.prompt_hash != refused.prompt_hash == busy.prompt_hash
+    assert SECOND_JOB.reason in str(good.reply)
+
+
+async def test_of_a_long_reply_two_kilobytes_are_kept(server: StandIn, clock: Clock) -> None:
+    """Cut between characters: what is kept is text."""
+    plan = await ask(server, clock, completion("€" * 5_000), GOOD)
+
+    kept = plan.asked[0].reply
+    assert kept is not None
+    assert (kept, len(kept.encode())) == ("€" * 682, 2_046)
 
 
 async def test_the_request_is_what_fireworks_expects(server: StandIn, clock: Clock) -> None:
@@ -237,9 +273,6 @@ async def test_an_answer_after_silence_counts(server: StandIn, clock: Clock) -> 
 async def test_dripping_bytes_do_not_hold_a_plan(server: StandIn, clock: Clock) -> None:
     """The limit is for the whole answer, not for each byte of it."""
     assert by_stub(await ask(server, clock, DRIP, DRIP, within=0.6)) == "Fireworks did not answer within 0.6 s"
-
-
-BUSY: Final = Reply(status=429, headers={"retry-after": "7"})
 
 
 async def test_retry_after_is_waited_for(server: StandIn, clock: Clock) -> None:
