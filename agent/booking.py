@@ -29,6 +29,7 @@ __all__ = [
     "rejected",
     "reserved",
     "shown",
+    "stopped",
     "unclear",
 ]
 
@@ -139,6 +140,14 @@ def given_up(run: Run, job_id: str, code: str, why: str, now: datetime, *, vendo
     return _note(ledger.release(run, job_id), now, "released", job, amount)
 
 
+def stopped(run: Run, job_id: str, why: str, now: datetime) -> Run:
+    """What is signed is not sent again, for a reason of ours: it waits until it can no longer be cashed."""
+    job, signed = run.jobs[job_id], run.reservations[job_id].authorization
+    if signed is None:
+        raise AssertionError("unreachable: what is not signed is given up")
+    return _note(ledger.hold(run, job_id, why), now, "held", job, signed.amount, {"reason": why})
+
+
 def expired(run: Run, job_id: str, now: datetime) -> Run:
     """The authorization can no longer be used: what a receipt shows is settled, anything else is written off."""
     reservation, job = run.reservations[job_id], run.jobs[job_id]
@@ -149,12 +158,13 @@ def expired(run: Run, job_id: str, now: datetime) -> Run:
         run = _settle(run, job, signed, reservation.transaction, now)
     else:
         run = _note(ledger.write_off(run, job_id), now, "unresolved", job, signed.amount, {"nonce": signed.nonce})
-    return _no_job_of_it(run, job_id, now)
+    return _no_job_of_it(run, job_id, now, vendor_fault=reservation.held is None)
 
 
 def shown(run: Run, job_id: str, fate: Fate, now: datetime) -> Run:
     """What the chain shows of an authorization is booked; one that may still be used is left as it is."""
-    job, signed = run.jobs[job_id], run.reservations[job_id].authorization
+    job, reservation = run.jobs[job_id], run.reservations[job_id]
+    signed = reservation.authorization
     if signed is None:
         raise AssertionError("unreachable: the chain is asked about what was signed")
     about: dict[str, Json] = {"nonce": signed.nonce}
@@ -167,7 +177,7 @@ def shown(run: Run, job_id: str, fate: Fate, now: datetime) -> Run:
         run = _note(ledger.lapse(run, job_id), now, "lapsed", job, signed.amount, about)
     else:
         return run
-    return _no_job_of_it(run, job_id, now)
+    return _no_job_of_it(run, job_id, now, vendor_fault=reservation.held is None)
 
 
 def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
@@ -181,13 +191,13 @@ def proof(receipt: Receipt | None, signed: SignedAuthorization) -> str | None:
     return receipt.transaction if receipt.amount in (None, signed.amount) else None
 
 
-def _no_job_of_it(run: Run, job_id: str, now: datetime) -> Run:
-    """A job that was never taken fails with its payment."""
+def _no_job_of_it(run: Run, job_id: str, now: datetime, *, vendor_fault: bool) -> Run:
+    """A job that was never taken fails with its payment; where we stopped asking, the vendor is not to blame."""
     job = run.jobs.get(job_id)
     if job is None or job.status != "pending":
         return run
     message = "a payment was authorized and no job came of it"
-    return fail(run, job, "payment_unresolved", message, now, vendor_fault=True)
+    return fail(run, job, "payment_unresolved", message, now, vendor_fault=vendor_fault)
 
 
 def _settled_or_held(

@@ -23,6 +23,7 @@ PurserError
 from __future__ import annotations
 
 __all__ = [
+    "ClockWrong",
     "ConfigurationError",
     "IdempotencyConflict",
     "KeyNotFound",
@@ -149,6 +150,10 @@ class WalletShort(PurserError):
 
 class WalletUnfit(PurserError):
     """The wallet's address has code. Nothing was signed; the message says what to do."""
+
+
+class ClockWrong(PurserError):
+    """Our clock, or theirs, is so far off that what is signed now would not be valid there."""
 
 
 class StoreUnavailable(PurserError):

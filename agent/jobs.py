@@ -37,6 +37,7 @@ _JUST_AFTER: Final = timedelta(milliseconds=1)
 NOBODYS_FAULT: Final = frozenset(
     {
         "abandoned",
+        "clock_wrong",
         "insufficient_funds",
         "key_revoked",
         "limit_reached",
@@ -44,6 +45,7 @@ NOBODYS_FAULT: Final = frozenset(
         "payment_not_possible",
         "run_ended",
         "vendor_barred",
+        "vendor_changed",
         "vendor_unavailable",
         "vendor_removed",
         "wallet_unfit",

@@ -138,7 +138,8 @@ class Lease(Document):
 class SignedAuthorization(Document):
     """A complete signed authorization, stored before it is sent; a cheque until `valid_before` (unix s).
 
-    `header_name` and `header_value` are the bytes that are sent, and sent again, never made twice.
+    `header_name` and `header_value` are the bytes that are sent, and sent again, never made twice, and only to the
+    vendor's endpoint `sent_to`.
     """
 
     header_name: str
@@ -152,6 +153,7 @@ class SignedAuthorization(Document):
     nonce: str
     valid_before: UnixSeconds
     signed_at: datetime
+    sent_to: str | None = None
 
 
 class Reservation(Document):
@@ -290,6 +292,7 @@ class Rest(Document):
     times: int
     since: datetime
     until: datetime
+    why: str = ""
 
 
 class PhaseEntered(Document):

@@ -67,7 +67,9 @@ def _stop_if_overdue(desk: LeasedRun, services: Services, job_id: str) -> None:
     job = desk.draft.jobs.get(job_id)
     late = overdue(job, services.world.now(), services.settings.stall_seconds) if job else None
     if job and late:
-        _fail(desk, services, job, *late, fault=True)
+        code, why = late
+        # hours that ran out while the vendor told how it went were too few, and it did not choose them
+        _fail(desk, services, job, code, why, fault=code != "overtime" or job.trouble is not None)
 
 
 def _fail(desk: LeasedRun, services: Services, job: Job, code: str, message: str, *, fault: bool) -> None:

@@ -17,26 +17,29 @@ from typing import Final
 from bson import ObjectId
 
 from agent import booking, ledger
+from agent.clocks import untimely
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
+from agent.errors import ClockWrong, ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
 from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.limits import POLICY_VERSION, Limits, Scope, allowed, barred
+from agent.limits import POLICY_VERSION, Limits, Scope, allowed
 from agent.models import Ending, Job, Json, Reservation
 from agent.money import usd_text
 from agent.quoting import draw_up, most, quoted, refusal
 from agent.resting import answered, rest
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, survey, take, uncounted
+from agent.stopping import Stop, Stopped, reason_to_stop
 from agent.wallet import MAX_VALIDITY
-from agent.watching import CHAIN_PATIENCE, chain_of, look, pick, purse_for
+from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
 from vendors.answers import Call
 from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
 from vendors.models import Rejected, Vendor
 from x402.client import PaymentAuth
 from x402.errors import ChainError, PolicyRefused, X402Error
+from x402.negotiation import window
 from x402.policy import Policy, refusals
-from x402.wire import Challenge, PaymentHeader
+from x402.wire import Challenge, Offer, PaymentHeader
 
 __all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at"]
 
@@ -58,6 +61,9 @@ LEAST_SECONDS: Final = 1.0
 _AT_AN_END: Final = (KeyRevoked, WalletShort, WalletUnfit)
 """What no other vendor mends: the run ends."""
 
+_OURS: Final = (ClockWrong, Stopped)
+"""Why nothing is signed, and no fault of the vendor."""
+
 _MOST_REASONS: Final = 8
 
 
@@ -77,7 +83,8 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
             within=deadline.allow(CALL_SECONDS),
         )
     except VendorUnavailable as exc:
-        desk.draft = rest(desk.draft, vendor.vendor_id, exc, services.world.now(), services.world.below)
+        now = services.world.now()
+        desk.draft = rest(desk.draft, vendor.vendor_id, str(exc), now, services.world.below, exc.retry_after)
         return job.id
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
         desk.draft = answered(desk.draft, vendor.vendor_id)
@@ -141,20 +148,14 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
 async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
     """Send the order: unpaid first where nothing is signed, with the stored bytes where something is."""
     job, reservation = desk.draft.jobs[job_id], desk.draft.reservations[job_id]
-    try:
-        vendor = await services.vendors.find(job.vendor_id)
-    except InvalidVendor:
-        vendor = None
-    if vendor is None:
-        why = "the vendor is not in the registry any more, or must not be used as it stands there"
-        _ask_no_more(desk, services, job_id, "vendor_removed", why)
+    found = await reason_to_stop(desk, services, desk.draft, job.vendor_id, signed=reservation.authorization)
+    if isinstance(found, Stop):
+        _ask_no_more(desk, services, job_id, found.code, found.why)
         return
-    if refused := barred(services.settings.limits, vendor):
-        _ask_no_more(desk, services, job_id, "vendor_barred", refused)
-        return
+    vendor = found
     signed = reservation.authorization
     header = PaymentHeader(signed.header_name, signed.header_value) if signed else None
-    auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header)
+    auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header, clock=services.world.wall)
     try:
         answer = await services.client.submit(
             vendor,
@@ -164,7 +165,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
             auth=auth,
             within=deadline.allow(CALL_SECONDS),
         )
-    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, *_AT_AN_END) as exc:
+    except (VendorError, InvalidVendor, X402Error, ConfigurationError, LimitReached, *_OURS, *_AT_AN_END) as exc:
         _no_answer(desk, services, job_id, exc)
         return
     now = services.world.now()
@@ -209,14 +210,41 @@ async def _authorize(
         desk.draft = ledger.count_in(desk.draft, job_id, keys)
         await desk.commit()
     await take(services, desk.draft, job_id, wanted)
-    await limits_of(desk, services)  # a key that was revoked while others were asked
+    stored = await services.runs.get(desk.draft.id)
+    found = await reason_to_stop(desk, services, stored, vendor.vendor_id, asked=vendor)
+    if isinstance(found, Stop):
+        raise Stopped(found)
     now = services.world.now()
+    await _check_clock(services, vendor.vendor_id, challenge, offer, reservation.created_at, now)
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
+    signed = signed.model_copy(update={"sent_to": vendor.endpoint})
     desk.draft = booking.authorized(
         desk.draft, job_id, signed, now, _checked(policy, limits, wanted, refusals(challenge, policy, purse))
     )
     await desk.commit()
     return PaymentHeader(signed.header_name, signed.header_value)
+
+
+async def _check_clock(
+    services: Services, vendor_id: str, challenge: Challenge, offer: Offer, reserved_at: datetime, now: datetime
+) -> None:
+    """What is signed now must be valid for who takes it: by the vendor's clock, and by the chain's.
+
+    Raises:
+        ClockWrong: it would not be; or several say that our clock is wrong.
+    """
+    clocks, moment = services.world.clocks, int(now.timestamp())
+    valid_after, valid_before = window(offer, int(reserved_at.timestamp()), MAX_VALIDITY)
+    head = await head_of(services, offer.network)
+    if head is not None:
+        clocks.chain_says(offer.network, head.time - moment, now)
+    if challenge.clock_skew is not None:
+        clocks.vendor_says(vendor_id, challenge.clock_skew, now)
+    if why := clocks.wrong(now):
+        raise ClockWrong(why)
+    skew = challenge.clock_skew
+    if skew is not None and (why := untimely(skew, moment, valid_after, valid_before)):
+        raise ClockWrong(f"nothing is signed for {vendor_id}: {why}")
 
 
 def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception) -> None:
@@ -236,9 +264,10 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         )
         return
     vendor_id = desk.draft.reservations[job_id].vendor_id
-    if isinstance(exc, VendorUnavailable):
+    if isinstance(exc, VendorUnavailable | ClockWrong):
         desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=False)
-        desk.draft = rest(desk.draft, vendor_id, exc, now, services.world.below)
+        after = exc.retry_after if isinstance(exc, VendorUnavailable) else None
+        desk.draft = rest(desk.draft, vendor_id, str(exc), now, services.world.below, after)
         desk.set(jobs_unreached=desk.draft.jobs_unreached + 1)
         return
     fault = isinstance(exc, VendorError | PolicyRefused)
@@ -255,11 +284,11 @@ def _end_short(desk: LeasedRun, code: str, why: str) -> None:
 
 
 def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, why: str) -> None:
-    """The vendor was removed from the registry, or spoiled or barred, meanwhile: nothing more is sent to it."""
-    if desk.draft.reservations[job_id].authorization is not None:
-        desk.draft = ledger.hold(desk.draft, job_id, why)
-        return
+    """There is a reason to stop (`agent.stopping`): nothing more is sent to the vendor."""
     now = services.world.now()
+    if desk.draft.reservations[job_id].authorization is not None:
+        desk.draft = booking.stopped(desk.draft, job_id, why, now)
+        return
     desk.draft = booking.given_up(desk.draft, job_id, code, why, now, vendor_fault=False)
 
 
@@ -303,6 +332,10 @@ def _checked(
 
 
 def _code(exc: Exception) -> str:
+    if isinstance(exc, ClockWrong):
+        return "clock_wrong"
+    if isinstance(exc, Stopped):
+        return exc.code
     if isinstance(exc, PolicyRefused):
         return "offer_refused"
     if isinstance(exc, LimitReached):

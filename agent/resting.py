@@ -13,7 +13,7 @@ from typing import Final
 
 from agent.audit import iso, observe
 from agent.models import Rest, Run
-from vendors.errors import VendorUnavailable
+from vendors.text import clean
 
 __all__ = ["LONGEST_REST", "SHORTEST_REST", "answered", "out_of_reach", "rest", "resting", "tried"]
 
@@ -24,16 +24,26 @@ LONGEST_REST: Final = 300.0
 """Most seconds, also where the vendor asks for more."""
 
 _MOST_TOLD: Final = 8
+_MAX_WHY: Final = 200
 
 
-def rest(run: Run, vendor_id: str, exc: VendorUnavailable, now: datetime, below: Callable[[int], int]) -> Run:
-    """The vendor gave no answer that counts: it is asked again later. `below` as in `World`, for jitter."""
+def rest(
+    run: Run,
+    vendor_id: str,
+    why: str,
+    now: datetime,
+    below: Callable[[int], int],
+    retry_after: float | None = None,
+) -> Run:
+    """The vendor gave no answer that counts: it is asked again later. `below` as in `World`, for jitter;
+    `retry_after` is what the vendor asks for, in seconds.
+    """
     before = run.rests.get(vendor_id)
     times = 1 if before is None else before.times + 1
-    seconds = _pause(times, exc.retry_after, below)
+    seconds = _pause(times, retry_after, below)
     since = now if before is None else before.since
-    noted = Rest(times=times, since=since, until=now + timedelta(seconds=seconds))
-    told = f"{exc} (in {seconds:.0f} s)"
+    noted = Rest(times=times, since=since, until=now + timedelta(seconds=seconds), why=clean(why, _MAX_WHY))
+    told = f"{why} (it is asked again in {seconds:.0f} s)"
     run = observe(
         run,
         now,
@@ -64,7 +74,7 @@ def out_of_reach(rests: Collection[Rest], now: datetime, patience: float) -> boo
 def tried(run: Run, now: datetime) -> str:
     """How long the vendors that give no answer have been tried, for people; empty where all do."""
     told = [
-        f"{vendor_id} {each.times} times in {(now - each.since).total_seconds() / 60:.0f} minutes"
+        f"{vendor_id} {each.times} times in {(now - each.since).total_seconds() / 60:.0f} minutes ({each.why})"
         for vendor_id, each in sorted(run.rests.items())
     ]
     more = len(told) - _MOST_TOLD

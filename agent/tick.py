@@ -18,6 +18,7 @@ from typing import Final
 from bson import ObjectId
 
 from agent import booking
+from agent.clocks import mended
 from agent.deadline import Deadline
 from agent.decide import decide
 from agent.ending import broken, cancelled, close, ending_of
@@ -143,6 +144,7 @@ async def _tell_all(services: Services, run: Run) -> Run:
 
 async def _advance(desk: LeasedRun, services: Services) -> Step:
     deadline = Deadline(services.world.monotonic, services.settings.tick_deadline_seconds)
+    desk.draft = mended(desk.draft, services.world.now())
     desk.set(ending=cancelled(desk.draft))
     open_before = set(desk.draft.jobs)
     for job_id in tuple(desk.draft.reservations):

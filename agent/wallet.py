@@ -13,6 +13,7 @@ import hmac
 from datetime import datetime
 from typing import Final, Self
 
+from agent.errors import ClockWrong
 from agent.models import SignedAuthorization
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, window
@@ -68,10 +69,15 @@ class Wallet:
         """Sign an offer that the policy chose. The same arguments give the same nonce; `now` is only recorded.
 
         Raises:
+            ClockWrong: it would live for longer than `MAX_VALIDITY` by the clock that signs it.
             PolicyRefused: what the offer leaves of its validity is too short, or its terms cannot be met.
             SigningFailed: the wallet gave no signature.
         """
         valid_after, valid_before = window(offer, int(reserved_at.timestamp()), MAX_VALIDITY)
+        if valid_before - now.timestamp() > MAX_VALIDITY:
+            raise ClockWrong(
+                f"the purchase was begun {reserved_at:%Y-%m-%d %H:%M:%S} UTC, by a clock that was wrong"
+            )
         if valid_before - now.timestamp() < _SHORTEST:
             raise PolicyRefused([f"the offer is valid for {offer.max_timeout_seconds} s only, which are over"])
         unsigned = build_payment(

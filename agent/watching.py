@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -27,7 +28,7 @@ from x402.policy import Policy, choose, payable_in
 from x402.purse import Funds, HasCode, Purse, Unaffordable
 from x402.wire import Challenge, Offer
 
-__all__ = ["CHAIN_PATIENCE", "chain_of", "look", "pick", "purse_for", "silence"]
+__all__ = ["CHAIN_PATIENCE", "chain_of", "head_of", "look", "pick", "purse_for", "silence"]
 
 CHAIN_PATIENCE: Final = timedelta(hours=1)
 """How long an authorization that has run out waits for the chain to tell. Then it is booked without it."""
@@ -50,6 +51,17 @@ async def purse_for(services: Services, run: Run, challenge: Challenge, policy: 
             promised[token] += signed.amount
     tokens = payable_in(challenge, policy)
     return await look_up(services.chains, services.wallet.address, tokens, promised, seconds=CHAIN_SECONDS)
+
+
+async def head_of(services: Services, network: str) -> Block | None:
+    """The newest block of a network; None where no node is set, or none answers now."""
+    chain = services.chains.get(network)
+    if chain is None:
+        return None
+    with suppress(ChainError, TimeoutError):
+        async with asyncio.timeout(CHAIN_SECONDS):
+            return await chain.head()
+    return None
 
 
 def pick(wallet: str, challenge: Challenge, policy: Policy, purse: Purse) -> Offer:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bson import ObjectId
+
+from agent.clocks import ClockWatch
 
 __all__ = ["World", "real_world"]
 
@@ -20,7 +22,8 @@ class World:
     `now` gives UTC with whole milliseconds (BSON keeps no more, so what is hashed is what is stored),
     `monotonic` seconds for deadlines, `new_id` document ids, `new_token` the owner name of a lease, `below` any
     whole number from 0 to below the one it is given, `random` as many bytes as asked for, which
-    nobody can guess.
+    nobody can guess; `wall` is the machine's clock in unix seconds, which others' clocks are held against, and
+    `clocks` has what they said.
     """
 
     now: Callable[[], datetime]
@@ -29,6 +32,8 @@ class World:
     new_token: Callable[[], str]
     below: Callable[[int], int]
     random: Callable[[int], bytes] = secrets.token_bytes
+    wall: Callable[[], float] = time.time
+    clocks: ClockWatch = field(default_factory=ClockWatch)
 
 
 def _now() -> datetime:

@@ -26,6 +26,9 @@ class HealthAnswer(Answer):
 
     status: Literal["ok"] = Field(description="always ok; anything else is a 503")
     store: Literal["embedded", "mongodb"] = Field(description="where runs live")
+    clock: str | None = Field(
+        description="why the clock of this process must be wrong, so that it signs nothing; null: it need not be"
+    )
     parked_runs: int = Field(
         description="runs whose ticks keep failing, counted to 1000; GET /api/parked-runs says which and why"
     )
@@ -37,7 +40,10 @@ async def health(context: ContextOf) -> HealthAnswer:
     await context.database.ping()
     parked = await context.due.count_parked(_COUNTED)
     return HealthAnswer(
-        status="ok", store="embedded" if context.database.embedded else "mongodb", parked_runs=parked
+        status="ok",
+        store="embedded" if context.database.embedded else "mongodb",
+        clock=context.world.clocks.wrong(context.world.now()),
+        parked_runs=parked,
     )
 
 

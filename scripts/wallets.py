@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
@@ -14,9 +16,10 @@ from agent.errors import ConfigurationError
 from agent.held_keys import keystore_password, read_keystore
 from agent.money import usd_text
 from agent.settings import Settings
+from x402.errors import ChainError
 from x402.keccak import checksum_address
 from x402.keystore import KeystoreError, lock, stated_address, unlock
-from x402.networks import Asset, default_asset
+from x402.networks import Asset, asset, default_asset
 from x402.purse import UNASKED, Purse
 from x402.secp256k1 import SigningKey
 
@@ -24,12 +27,15 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import JsonValue
 
+    from agent.models import SignedAuthorization
+    from x402.chain import Fate
     from x402.signers import Signer
 
 __all__ = [
     "Held",
     "ask_password",
     "balances",
+    "became_of",
     "default_keystore",
     "held_by",
     "keep",
@@ -38,6 +44,7 @@ __all__ = [
     "own_wallet",
 ]
 
+_FATE_SECONDS: Final = 30.0
 _NONE = (
     "there is no wallet: make one with `purser wallet new`, or set X402_PRIVATE_KEY, X402_KEYSTORE or "
     "CDP_WALLET_ADDRESS"
@@ -184,6 +191,22 @@ async def held_by(settings: Settings, dry_run: bool, http: httpx.AsyncClient, to
             return UNASKED
         raise
     return await look_up(chains, payer, tokens)
+
+
+async def became_of(settings: Settings, http: httpx.AsyncClient, signed: SignedAuthorization) -> Fate | None:
+    """What the chain shows of an authorization, in 30 seconds at the most. None: no node is set, or none can
+    tell."""
+    from agent.chains import open_chains
+    from x402.decode import decode_payment
+
+    chain, token = open_chains(settings, http).get(signed.network), asset(signed.network, signed.asset)
+    if chain is None or token is None:
+        return None
+    payment = decode_payment(signed.header_name, signed.header_value)
+    with suppress(ChainError, TimeoutError):
+        async with asyncio.timeout(_FATE_SECONDS):
+            return await chain.fate(token, payment.authorization)
+    return None
 
 
 def ask_password(prompt: str) -> SecretStr:

@@ -60,6 +60,10 @@ Fate: TypeAlias = Unused | Used | Cancelled
 class ChainReader(Protocol):
     """One chain, read only. Every method raises `ChainError`, and then nothing is known."""
 
+    async def head(self) -> Block:
+        """The newest block."""
+        ...
+
     async def balance(self, token: Asset, owner: str) -> int:
         """What `owner` holds now, in atomic units."""
         ...

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import cache
@@ -112,7 +113,7 @@ class PaymentAuth(httpx.Auth):
         skew = _clock_skew(response, self._clock())
         if skew is not None and abs(skew) > _WARN_SKEW:
             _log.warning("the clock of %s differs from ours by %.0f s", response.url.host, skew)
-        return read_challenge(response.headers, body, body_terms=self._body_terms)
+        return replace(read_challenge(response.headers, body, body_terms=self._body_terms), clock_skew=skew)
 
     def _refuse_plain_http(self, url: httpx.URL) -> None:
         if url.scheme != "https" and not self._plain_http and not _is_loopback(url.host):

@@ -82,7 +82,8 @@ class Challenge:
     """The terms of a 402 (PaymentRequired).
 
     `skipped` says for each entry that could not be read why; the others are in `offers`, in the seller's order.
-    `resource` and `extensions` (version 2) are as sent, to be echoed whole.
+    `resource` and `extensions` (version 2) are as sent, to be echoed whole. `clock_skew` is by how many seconds
+    the seller's clock is ahead of ours, by its `Date` header (None: it does not say).
     """
 
     version: int
@@ -91,6 +92,7 @@ class Challenge:
     error: str | None = None
     resource: JsonObject | None = None
     extensions: JsonObject | None = None
+    clock_skew: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Final
 from bson import ObjectId
 from pydantic import ValidationError
 
+from agent.clocks import FURTHEST
 from agent.models import Stumble
 from agent.store.collections import Bson, Collection, Database
 
@@ -82,7 +83,9 @@ class DueStore:
         return [Due(each["_id"], str(each.get("userId")), each["nextTickAt"]) for each in found]
 
     async def called(self, now: datetime) -> list[Due]:
-        """Runs with something to do whatever `nextTickAt` says: to be cancelled, or with last words to tell."""
+        """Runs with something to do whatever `nextTickAt` says: to be cancelled, with last words to tell, or due
+        so far ahead that a wrong clock must have said so.
+        """
         kinds = await asyncio.gather(
             *(self._runs.find(where, (), CALLED_LIMIT, ("userId",)) for where in _called(now))
         )
@@ -149,10 +152,12 @@ def _due(now: datetime) -> Bson:
     return {"status": "running", "nextTickAt": {"$lte": now}}
 
 
-def _called(now: datetime) -> tuple[Bson, Bson]:
-    """Whoever stumbled waits for its next turn here as well: a running one for its `nextTickAt`."""
+def _called(now: datetime) -> tuple[Bson, ...]:
+    """Cancelled, ended and untold, or due further ahead than any can be. Whoever stumbled waits for its next
+    turn here as well: a running one for its `nextTickAt`."""
     rested: list[Bson] = [{"stumble": None}, {"stumble.until": {"$lte": now}}]
     return (
         {"status": "running", "cancelRequested": True, "ending": None, "stumble": None},
         {"endedUntold": True, "$or": rested},
+        {"status": "running", "nextTickAt": {"$gt": now + FURTHEST}},
     )

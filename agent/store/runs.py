@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from agent import ledger
+from agent.clocks import NEAR
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId
@@ -116,10 +117,11 @@ class RunStore:
         """Take the lease of a running run (of this user) if it is free or over, and with `if_due` only if its tick
         is due still.
 
-        None: it is not to be had.
-        It is not due again before the lease is over, so nobody else finds it among what is due.
+        None: it is not to be had. A lease that ends further ahead than any can was taken by a wrong clock, and
+        is over. It is not due again before the lease is over, so nobody else finds it among what is due.
         """
-        free: list[Bson] = [{"lease": None}, {"lease.until": {"$lte": now}}]
+        over: list[Bson] = [{"lease.until": {"$lte": now}}, {"lease.until": {"$gt": now + NEAR}}]
+        free: list[Bson] = [{"lease": None}, *over]
         due: Bson = {"nextTickAt": {"$lte": now}} if if_due else {}
         found = await self._of("runs").update(
             {**_whose(run_id, user_id), "status": "running", "$or": free, **due},

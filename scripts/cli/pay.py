@@ -84,7 +84,7 @@ def pay(
         from scripts.pay.buy import pay as carry_out
         from scripts.pay.journal import Journal
         from scripts.pay.values import Order
-        from scripts.wallets import held_by, open_own_signer
+        from scripts.wallets import became_of, held_by, open_own_signer
 
         settings = settings_now()
         register_assets(settings)
@@ -113,6 +113,7 @@ def pay(
                     partial(_deliver, as_json=json_output, dry_run=dry_run),
                     http=http,
                     look=partial(held_by, settings, dry_run),
+                    fate=partial(became_of, settings),
                     show=(lambda _: None) if json_output else _show,
                 )
 

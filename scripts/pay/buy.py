@@ -19,6 +19,7 @@ from typing import Final, TypeAlias
 
 import httpx
 
+from agent.clocks import untimely
 from agent.errors import ConfigurationError
 from agent.models import SignedAuthorization
 from scripts.pay.journal import Journal, Purchase, PurchaseBusy, Signed
@@ -32,8 +33,10 @@ from scripts.pay.rules import (
     priced,
     refuse_another,
     still_open,
+    worth_asking,
 )
 from scripts.pay.values import Order, Outcome, PayExit, Priced, Refusal
+from x402.chain import Fate
 from x402.client import PaymentAuth
 from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Error
 from x402.negotiation import build_payment, window
@@ -42,7 +45,7 @@ from x402.purse import UNASKED, Purse
 from x402.signers import Signer, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
-__all__ = ["Look", "OpenWallet", "Show", "pay"]
+__all__ = ["AskFate", "Look", "OpenWallet", "Show", "pay"]
 
 ASK_SECONDS: Final = 60.0
 PAID_SECONDS: Final = 180.0
@@ -52,6 +55,8 @@ OpenWallet: TypeAlias = Callable[[httpx.AsyncClient], Signer]
 Show: TypeAlias = Callable[[tuple[Priced, ...]], None]
 Look: TypeAlias = Callable[[httpx.AsyncClient, tuple[Asset, ...]], Awaitable[Purse]]
 """What the wallet has of these tokens, so far as it can be read."""
+AskFate: TypeAlias = Callable[[httpx.AsyncClient, SignedAuthorization], Awaitable[Fate | None]]
+"""What the chain shows of an authorization; None: it cannot be asked."""
 
 
 @dataclass(slots=True)
@@ -61,18 +66,22 @@ class _Course:
     order: Order
     http: httpx.AsyncClient
     look: Look
+    fate: AskFate
     now: Callable[[], datetime]
     priced: tuple[Priced, ...] = ()
     signed: Signed | None = None
     again: bool = False
     notes: list[str] = field(default_factory=list)
 
-    def remember(self, last: Signed | None) -> None:
+    async def remember(self, last: Signed | None) -> None:
         """Take up what was signed for this request before. Raises `Refusal`."""
         if last is not None:
             refuse_another(self.order, last)
             self.signed = last
-            self.again, note = still_open(self.order, last, self.now())
+            now, fate = self.now(), None
+            if worth_asking(self.order, last, now):
+                fate = await self.fate(self.http, last.authorization)
+            self.again, note = still_open(self.order, last, now, fate)
             if not self.again:
                 self.signed = None
             self.notes.extend([note] if note else [])
@@ -111,6 +120,10 @@ class _Unread(Exception):
         self.why = why
 
 
+async def _untold(_: httpx.AsyncClient, __: SignedAuthorization) -> Fate | None:
+    return None
+
+
 async def _unseen(_: httpx.AsyncClient, __: tuple[Asset, ...]) -> Purse:
     return UNASKED
 
@@ -124,15 +137,17 @@ async def pay(
     http: httpx.AsyncClient,
     show: Show = lambda _: None,
     look: Look = _unseen,
+    fate: AskFate = _untold,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> PayExit:
     """Carry out an order. `show` is told the offers before anything is signed, `deliver` the outcome, once.
 
-    `look` tells what the wallet has of the tokens that are offered; what it leaves out is not checked.
-    `wallet` is asked for only when something is to be signed, and `deliver` may raise: the journal then takes the
-    answer for lost. Raises what `deliver` raises.
+    `look` tells what the wallet has of the tokens that are offered; what it leaves out is not checked. `fate`
+    tells what the chain shows of an authorization that has run out without a receipt; None: it cannot be asked.
+    `wallet` is asked for only when something is to be signed, and `deliver` may raise: the journal then takes
+    the answer for lost. Raises what `deliver` raises.
     """
-    course = _Course(order, http, look, now)
+    course = _Course(order, http, look, fate, now)
     with ExitStack() as held:
         purchase: Purchase | None = None
         try:
@@ -161,7 +176,7 @@ async def _carried_out(
     purchase = journal.find(order.key) or (journal.find(order.older_key) if order.name else None)
     if purchase is not None:
         held.enter_context(purchase)
-        course.remember(purchase.last)
+        await course.remember(purchase.last)
     if purchase is not None and course.again:
         if order.dry_run:
             return course.ended(), None
@@ -213,6 +228,9 @@ async def _sign(course: _Course, challenge: Challenge, offer: Offer, signer: Sig
     """The authorization, which nobody has seen yet. Raises `Refusal`."""
     now = course.now()
     valid_after, valid_before = window(offer, int(now.timestamp()), MAX_VALIDITY)
+    skew = challenge.clock_skew
+    if skew is not None and (why := untimely(skew, int(now.timestamp()), valid_after, valid_before)):
+        raise Refusal(PayExit.SETUP, "clock", f"nothing was paid: {why}; one of the two clocks must be set right")
     nonce = "0x" + secrets.token_hex(32)
     try:
         unsigned = build_payment(

@@ -12,6 +12,7 @@ from agent.booking import proof
 from agent.money import usd_text
 from scripts.pay.journal import Signed
 from scripts.pay.values import Order, PayExit, Priced, Refusal
+from x402.chain import Cancelled, Fate, Unused, Used
 from x402.codec import UINT256_MAX, clean
 from x402.errors import ChainError, MalformedHeader, PolicyRefused
 from x402.hosts import among
@@ -32,6 +33,7 @@ __all__ = [
     "priced",
     "refuse_another",
     "still_open",
+    "worth_asking",
 ]
 
 MAX_VALIDITY: Final = 900
@@ -45,9 +47,22 @@ _MAX_LOCATION: Final = 8_000
 _PENDING: Final = "settlement_pending"
 
 
-def still_open(order: Order, last: Signed, now: datetime) -> tuple[bool, str | None]:
+def worth_asking(order: Order, last: Signed, now: datetime) -> bool:
+    """Whether only the chain can tell what became of the newest authorization of this request."""
+    return not order.new_purchase and last.transaction is None and now >= last.closes_at and _in_doubt(order, last)
+
+
+def _in_doubt(order: Order, last: Signed) -> bool:
+    """Whether an authorization that has run out without a receipt may have been cashed for all that is known here.
+
+    A name says that it is bought once, so there no vendor's answer counts: who cashes and says no is no proof.
+    """
+    return last.unanswered or order.name is not None
+
+
+def still_open(order: Order, last: Signed, now: datetime, fate: Fate | None = None) -> tuple[bool, str | None]:
     """Whether the newest authorization of this request is to be sent again, or else another one may be signed; and
-    what the user should know of it.
+    what the user should know of it. `fate` is what the chain shows of it; None: it was not asked, or cannot tell.
 
     Raises:
         Refusal: neither may be, without the user's word.
@@ -63,13 +78,19 @@ def still_open(order: Order, last: Signed, now: datetime) -> tuple[bool, str | N
         return True, f"{why}: the same payment is shown again; --new-purchase pays anew"
     if last.transaction is not None:
         return order.name is not None, None
-    if over and last.unanswered:
+    if over and isinstance(fate, Used):
+        why = f"{usd} USD were paid for this request, in transaction {fate.transaction}, as the chain shows"
+        raise Refusal(PayExit.UNKNOWN, "outcome_unknown", f"{why}, without a receipt; --new-purchase pays anew")
+    void = isinstance(fate, Cancelled) or (isinstance(fate, Unused) and fate.for_ever(signed.valid_before))
+    if over and void:
+        return False, f"{usd} USD signed for this request before were not taken, as the chain shows"
+    if over and _in_doubt(order, last):
         raise Refusal(
             PayExit.UNKNOWN,
             "outcome_unknown",
-            f"{usd} USD were signed for this request, sent, and never answered. The authorization (nonce "
+            f"{usd} USD were signed for this request and sent, and no receipt came. The authorization (nonce "
             f"{signed.nonce}) is void since {until}; whether it was cashed before is not known here. Look at the "
-            f"transfers of {signed.payer}; --new-purchase pays anew",
+            f"transfers of {signed.payer}, or name a node in X402_RPC_URLS; --new-purchase pays anew",
         )
     if over:
         return False, f"{usd} USD signed for this request before were not taken, and are void since {until}"

@@ -35,6 +35,10 @@ class LedgerChain:
     named: list[str | None] = field(default_factory=list)
     """The transactions that were asked for by name."""
 
+    async def head(self) -> Block:
+        await self._ask()
+        return Block(7, "0x" + "77" * 32, int(self.clock() - self.behind))
+
     async def balance(self, token: Asset, owner: str) -> int:
         await self._ask()
         return self.holds

@@ -19,7 +19,7 @@ from agent.planner import Plan, Planner
 from agent.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
 from agent.wallet import Wallet
-from x402.chain import ChainReader, Fate
+from x402.chain import Block, ChainReader, Fate
 from x402.eip3009 import TypedAuthorization
 from x402.networks import Asset
 from x402.signers import Signer
@@ -182,6 +182,10 @@ class WatchedChain:
         """Every question goes on to `inner`."""
         self._inner = inner
         self._watcher = watcher
+
+    async def head(self) -> Block:
+        """Ask, or die."""
+        return await self._watcher.watch("chain head", self._inner.head)
 
     async def balance(self, token: Asset, owner: str) -> int:
         """Ask, or die."""

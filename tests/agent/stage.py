@@ -211,6 +211,7 @@ async def a_stage(
         new_id=lambda: ObjectId(f"{next(run_ids):024x}"),
         new_token=lambda: f"tick-{next(tokens)}",
         below=lambda _: 0,
+        wall=clock.unix,
     )
     transport = InProcess(app)
     http = httpx.AsyncClient(transport=BoundedTransport(WatchedTransport(transport, watcher)))

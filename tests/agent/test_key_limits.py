@@ -253,8 +253,8 @@ async def test_what_was_set_aside_with_a_key_that_is_revoked_is_free_again() -> 
     assert vendor.record.failed == 0
 
 
-async def test_what_was_signed_with_a_key_that_is_revoked_is_settled() -> None:
-    """The same bytes are sent again: the vendor could cash them anyhow."""
+async def test_what_was_signed_with_a_key_that_is_revoked_is_not_sent_again() -> None:
+    """It waits until it can no longer be cashed, counts as spent, and is nobody's fault."""
     stage = await a_stage()
     key = await keyed(stage, max_total=9_000_000)
     run = await started(stage, key, vendor_ids=("gpu_vendor_1",))
@@ -265,9 +265,11 @@ async def test_what_was_signed_with_a_key_that_is_revoked_is_settled() -> None:
 
     ended = await stage.finish(run)
 
-    assert (ended.status, ended.budget_spent) == ("completed", FIRST)
-    assert len({each.sha256 for each in stage.record.payments}) == 1
+    assert ended.failure is not None
+    assert (ended.failure.code, ended.budget_spent) == ("key_revoked", FIRST)
+    assert len(stage.record.payments) == 1
     assert await committed(stage) == {f"key:{key.id}": FIRST}
+    assert [each.record.failed for each in await stage.services.vendors.list()] == [0, 0]
 
 
 class Slow(StubPlanner):

@@ -108,8 +108,9 @@ async def test_money_that_moved_is_found_with_its_transaction(fault: str) -> Non
 async def test_nothing_is_free_before_the_chains_own_clock_says_so() -> None:
     """Our clock may be ahead: as long as no block is younger than `validBefore`, the transfer may still come."""
     stage, chain = await a_watched_stage("gpu_vendor_1:ask_for_ever")
-    chain.behind = 600
     run = await stage.start(1_400_000)
+    run = (await stage.tick(run)).run
+    chain.behind = 600
     while stage.clock.now < START + timedelta(seconds=700):
         run = (await stage.tick(run)).run
         stage.clock.pass_(15)
@@ -273,7 +274,7 @@ async def test_balance_and_code_are_asked_about_once_for_each_offer_that_is_allo
     chain.hidden = True
     run = await stage.start(1_400_000)
     await stage.tick(run)
-    assert (await signed_on(stage, run), chain.asked, other.asked) == ([NETWORK], 2, 0)
+    assert (await signed_on(stage, run), chain.asked, other.asked) == ([NETWORK], 3, 0)
 
 
 async def test_a_wallet_whose_address_has_code_signs_nothing() -> None:

@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from agent.errors import ConfigurationError
+from agent.models import SignedAuthorization
 from scripts.http_client import http_client
 from scripts.pay import buy as paying
 from scripts.pay.buy import Look, pay
@@ -24,6 +25,7 @@ from tests.scripts.shop import GOODS, PRICE, SIGNED_URL, Shop, open_shop
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual
 from tests.x402.server import Reply, Seen, serving
+from x402.chain import Block, Cancelled, Fate, Unused, Used
 from x402.codec import Json, encode_header
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, SigningFailed
@@ -32,6 +34,7 @@ from x402.purse import Funds, HasCode, Purse
 from x402.signers import LocalSigner, Signer
 
 BASE = frozenset({NETWORK})
+TRANSACTION = "0x" + "ab" * 32
 LIFE = 300 + EXPIRY_MARGIN.total_seconds()
 """Seconds after which the shop's payments are void."""
 
@@ -190,6 +193,52 @@ async def test_a_void_payment_that_was_never_answered_waits_for_the_users_word(t
         assert len(shop.paid) == 1
         assert (await till.pay(order_at(shop, new_purchase=True))).exit_code is PayExit.OK
     assert len(set(shop.paid)) == 2
+
+
+@pytest.mark.parametrize("fault", ["refuse", "404", "bare"])
+async def test_a_named_purchase_without_evidence_stays_unknown_whatever_the_vendor_said(
+    till: Till, fault: str
+) -> None:
+    """Who cashes and says no, or delivers without a receipt, is not paid a second time for one name."""
+    async with open_shop(faults=[fault] * 3, clock=lambda: till.now) as shop:
+        await till.pay(order_at(shop, name="order-1"))
+        till.now += LIFE
+        for _ in range(2):
+            outcome = await till.pay(order_at(shop, name="order-1"))
+            assert outcome.exit_code is PayExit.UNKNOWN
+        assert len(set(shop.paid)) == 1
+        await till.pay(order_at(shop, name="order-1", new_purchase=True))
+    assert len(set(shop.paid)) == 2
+
+
+@pytest.mark.parametrize(
+    ("fate", "code", "signs"),
+    [
+        (Used(TRANSACTION, 7, PRICE), PayExit.UNKNOWN, 1),
+        (Cancelled(TRANSACTION), PayExit.OK, 2),
+        (Unused(Block(7, TRANSACTION, NOW + 10_000)), PayExit.OK, 2),
+        (Unused(Block(7, TRANSACTION, NOW)), PayExit.UNKNOWN, 1),
+        (None, PayExit.UNKNOWN, 1),
+    ],
+)
+async def test_the_chain_is_asked_where_nobody_else_can_tell(
+    till: Till, fate: Fate | None, code: PayExit, signs: int
+) -> None:
+    """What was not used and never can be may be followed by another; what was used, or is not known, may not."""
+    asked = []
+
+    async def told(_: httpx.AsyncClient, signed: SignedAuthorization) -> Fate | None:
+        asked.append(signed.nonce)
+        return fate
+
+    async with open_shop(faults=["refuse"], clock=lambda: till.now) as shop:
+        await till.pay(order_at(shop, name="order-1"), fate=told)
+        assert asked == []
+        till.now += LIFE
+        outcome = await till.pay(order_at(shop, name="order-1"), fate=told)
+    assert (outcome.exit_code, len(set(shop.paid)), len(asked)) == (code, signs, 1)
+    if isinstance(fate, Used):
+        assert TRANSACTION in str(outcome.refusal)
 
 
 async def test_one_answer_does_not_undo_a_lost_one(till: Till) -> None:

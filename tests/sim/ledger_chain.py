@@ -36,6 +36,15 @@ class LateChain:
         self._mine = mine
         self._watcher = watcher
 
+    async def head(self) -> Block:
+        """The newest block that is seen."""
+
+        async def ask() -> Block:
+            seen = self._clock.unix() - self._late
+            return Block(int(seen), "0x" + f"{int(seen):064x}", int(seen))
+
+        return await self._watcher.watch("chain head", ask)
+
     async def balance(self, token: Asset, owner: str) -> int:
         """More than anybody spends."""
 

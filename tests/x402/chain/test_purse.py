@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.x402.samples import OTHER, PAYER, usual
-from x402.chain import Fate
+from x402.chain import Block, Fate
 from x402.chain_purse import MOST_TOKENS, look_up
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
 from x402.networks import ASSETS, Asset
@@ -32,6 +32,10 @@ class Chain:
     hangs: bool = False
     asked: list[str] = field(default_factory=list)
     together: asyncio.Barrier | None = None
+
+    async def head(self) -> Block:
+        """Nobody asks for it here."""
+        raise NotImplementedError
 
     async def balance(self, token: Asset, owner: str) -> int:
         """What it is told."""
