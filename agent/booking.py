@@ -46,7 +46,7 @@ _SAYS: Final = {
     "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
     "lapsed": "{usd} USD for {vendor} are free again: the authorization was not used and never can be",
     "not_asked": "{vendor} asked for no payment",
-    "named": "{vendor} names a payment by x402-tx-id, which proves nothing: none was asked for, none was made",
+    "named": "{vendor} names a payment by x402-tx-id, which proves nothing: nothing was signed for it",
 }
 
 

@@ -32,7 +32,7 @@ from agent.planner.context import (
     worth_waiting_for,
 )
 from agent.purchase import RESEND_SECONDS, buy
-from agent.resting import out_of_reach, resting, tried
+from agent.resting import out_of_reach, pause_after, resting, tried
 from agent.services import Services
 from agent.spending import Standing, limits_of, short, survey
 from agent.step import Step
@@ -128,8 +128,10 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     if problems := check(plan.action, context):
         desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
         return _wait(desk, services, "Plan refused", action, poll)
-    if isinstance(plan.action, Abort) and missed:  # others may be out of the question, these are only away
-        return _wait_for(desk, services, missed, action)
+    if isinstance(plan.action, Abort) and (unreached := worth_waiting_for(context, due=True)):
+        return _wait_for(
+            desk, services, unreached, action
+        )  # others may be out of the question, these are only away
     if isinstance(plan.action, Abort):
         return _fail(desk, services, "planner_abort", plan.action.reason, action)
     if isinstance(plan.action, Wait):
@@ -138,7 +140,7 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
         return _wait(desk, services, "Planned too late to buy; the next tick plans again", action, poll)
     vendor = next(each for each in vendors if each.vendor_id == plan.action.vendorId)
     if beyond(plan.action, context):
-        step = await _limited(desk, services, limits, plan.action, vendor, action)
+        step = await _limited(desk, services, limits, plan.action, vendor, action, missed)
         if step is not None:
             return step
     return await _start(desk, services, plan.action, vendor, action, deadline)
@@ -151,8 +153,10 @@ async def _limited(
     start: StartJob,
     vendor: Vendor,
     action: dict[str, object],
+    missed: Sequence[str],
 ) -> Step | None:
-    """Limits over many runs leave too little for the plan: wait for what becomes free in time, or end the run.
+    """Limits over many runs leave too little for the plan: wait for what becomes free in time, or end the run; but
+    first for the vendors that could not be reached, which may cost less (`missed`).
 
     None: there is room by now.
     """
@@ -174,6 +178,8 @@ async def _limited(
     ]
     again = None if until is None else until.isoformat()
     desk.note("limit_reached", why, {"vendorId": vendor.vendor_id, "limits": about, "freeAt": again})
+    if missed:
+        return _wait_for(desk, services, missed, action)
     if until is None or in_vain:
         return _fail(desk, services, "limit_reached", why, action)
     return _wait(desk, services, "Waiting: a limit is reached", action, (until - now).total_seconds())
@@ -189,9 +195,12 @@ def _wait_for(
         why = f"no vendor could be reached, tried: {tried(desk.draft, now)}"
         return _fail(desk, services, "vendors_unreachable", why, action)
     given_up_at = max(each.since for each in rests) + timedelta(seconds=patience)
-    until = min(given_up_at, *(each.until for each in rests))
+    turns = desk.draft.idle_waits
+    soon = min(each.until if each.until > now else now + pause_after(each.times + turns) for each in rests)
+    until = min(given_up_at, soon)
     told = f"No vendor can be reached: {', '.join(missed)}"
-    return _wait(desk, services, told, action, (until - now).total_seconds(), idle=0)
+    asked = action is not None  # a planner that would rather give up is asked more and more rarely
+    return _wait(desk, services, told, action, (until - now).total_seconds(), idle=int(asked))
 
 
 def _wait(
@@ -229,12 +238,14 @@ async def _start(
     action: dict[str, object],
     deadline: Deadline,
 ) -> Step:
-    desk.set(idle_waits=0, wait_until=None)
+    desk.set(wait_until=None)
     desk.enter("executing")
     job_id = await buy(desk, services, vendor, start.maxHours, deadline)
     now = services.world.now()
     poll = services.settings.poll_seconds
     job = desk.draft.jobs.get(str(job_id))
+    if vendor.vendor_id not in resting(desk.draft, now):  # else nothing was changed by it
+        desk.set(idle_waits=0)
     if job is not None and job.status in LIVE_JOB:
         desk.enter("waiting")
         return Step("Job started", action, now + timedelta(seconds=poll))

@@ -10,6 +10,7 @@ writes its intent with a commit of the run before its effect, so a process may d
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -33,7 +34,14 @@ from agent.stopping import Stop, Stopped, reason_to_stop
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
 from vendors.answers import Call
-from vendors.errors import ContractBroken, InvalidVendor, OutcomeUnknown, VendorError, VendorUnavailable
+from vendors.errors import (
+    ContractBroken,
+    InvalidVendor,
+    OutcomeUnknown,
+    VendorError,
+    VendorRefused,
+    VendorUnavailable,
+)
 from vendors.models import Rejected, Vendor
 from x402.client import PaymentAuth
 from x402.errors import ChainError, PolicyRefused, X402Error
@@ -64,7 +72,14 @@ _AT_AN_END: Final = (KeyRevoked, WalletShort, WalletUnfit)
 _OURS: Final = (ClockWrong, Stopped)
 """Why nothing is signed, and no fault of the vendor."""
 
+_NOT_ITS_FAULT: Final = frozenset({400, 401, 403, 404, 409, 422})
+"""Refusals of what we sent: our token, our registration of it, our order."""
+
 _MOST_REASONS: Final = 8
+
+
+class RefusedByOurLists(PolicyRefused):
+    """Terms that nothing but the operator's lists of tokens and payees speaks against."""
 
 
 async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float, deadline: Deadline) -> ObjectId:
@@ -88,7 +103,7 @@ async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float,
         return job.id
     except (VendorError, InvalidVendor, ConfigurationError) as exc:
         desk.draft = answered(desk.draft, vendor.vendor_id)
-        _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=isinstance(exc, VendorError))
+        _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=_of_the_vendor(exc))
         return job.id
     desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", quoted(job, quote))
     try:
@@ -193,7 +208,12 @@ async def _authorize(
         origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
     )
     purse = await purse_for(services, desk.draft, challenge, policy)
-    offer = pick(services.wallet.address, challenge, policy, purse)
+    try:
+        offer = pick(services.wallet.address, challenge, policy, purse)
+    except PolicyRefused as exc:
+        if not all(refusals(challenge, replace(policy, assets=None, payees=None))):
+            raise RefusedByOurLists(exc.reasons) from None
+        raise
     if vendor.pay_to is None:
         first = {"event": "payee_first_seen", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}
         desk.note("payment_event", f"{vendor.vendor_id} has no payee yet; the one it names is pinned", {**first})
@@ -201,7 +221,7 @@ async def _authorize(
         pinned = await services.vendors.pin_payee(vendor.vendor_id, offer.pay_to)
         if pinned.lower() != offer.pay_to.lower():
             raise PolicyRefused([f"payee {offer.pay_to} is not the pinned {pinned}"])
-    elif vendor.former_pay_to is not None:
+    elif vendor.former_pay_to is not None and vendor.former_pay_to.lower() != offer.pay_to.lower():
         changed = {"event": "payee_changed", "vendorId": vendor.vendor_id, "payTo": offer.pay_to}
         told = f"the payee of {vendor.vendor_id} was changed by the operator"
         desk.note("payment_event", told, {**changed, "formerPayTo": vendor.former_pay_to})
@@ -270,11 +290,19 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         desk.draft = rest(desk.draft, vendor_id, str(exc), now, services.world.below, after)
         desk.set(jobs_unreached=desk.draft.jobs_unreached + 1)
         return
-    fault = isinstance(exc, VendorError | PolicyRefused)
+    fault = _of_the_vendor(exc)
     desk.draft = answered(desk.draft, vendor_id)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
     if isinstance(exc, _AT_AN_END):
         _end_short(desk, _code(exc), str(exc))
+
+
+def _of_the_vendor(exc: Exception) -> bool:
+    """Whether it is the vendor's doing: not a token that it does not know, nor an order that it does not take, nor
+    terms that only lists of ours refuse."""
+    if isinstance(exc, VendorRefused):
+        return exc.status not in _NOT_ITS_FAULT
+    return isinstance(exc, VendorError | PolicyRefused) and not isinstance(exc, RefusedByOurLists)
 
 
 def _end_short(desk: LeasedRun, code: str, why: str) -> None:

@@ -15,7 +15,7 @@ from agent.audit import iso, observe
 from agent.models import Rest, Run
 from vendors.text import clean
 
-__all__ = ["LONGEST_REST", "SHORTEST_REST", "answered", "out_of_reach", "rest", "resting", "tried"]
+__all__ = ["LONGEST_REST", "SHORTEST_REST", "answered", "out_of_reach", "pause_after", "rest", "resting", "tried"]
 
 SHORTEST_REST: Final = 5.0
 """Seconds before a vendor is asked again after the first failure; twice as long after each more."""
@@ -41,7 +41,7 @@ def rest(
     before = run.rests.get(vendor_id)
     times = 1 if before is None else before.times + 1
     seconds = _pause(times, retry_after, below)
-    since = now if before is None else before.since
+    since = now if before is None else before.since + _unused(before, now)
     noted = Rest(times=times, since=since, until=now + timedelta(seconds=seconds), why=clean(why, _MAX_WHY))
     told = f"{why} (it is asked again in {seconds:.0f} s)"
     run = observe(
@@ -71,6 +71,11 @@ def out_of_reach(rests: Collection[Rest], now: datetime, patience: float) -> boo
     return all(now - each.since >= timedelta(seconds=patience) for each in rests)
 
 
+def pause_after(times: int) -> timedelta:
+    """How long a vendor rests after so many tries in a row, but for chance."""
+    return timedelta(seconds=min(SHORTEST_REST * 2.0 ** min(times - 1, 10), LONGEST_REST))
+
+
 def tried(run: Run, now: datetime) -> str:
     """How long the vendors that give no answer have been tried, for people; empty where all do."""
     told = [
@@ -81,9 +86,14 @@ def tried(run: Run, now: datetime) -> str:
     return ", ".join([*told[:_MOST_TOLD], *([f"{more} more"] if more > 0 else [])])
 
 
+def _unused(before: Rest, now: datetime) -> timedelta:
+    """Time in which the vendor was due and nobody tried, where ticks are rare: it counts as none of trying."""
+    return max(timedelta(0), now - before.until - timedelta(seconds=LONGEST_REST))
+
+
 def _pause(times: int, retry_after: float | None, below: Callable[[int], int]) -> float:
     """Seconds until the next try: doubled each time, up to half of it cut off by chance, so that many runs that
     lost one vendor at the same moment do not return at the same moment."""
-    whole = min(SHORTEST_REST * 2.0 ** min(times - 1, 10), LONGEST_REST)
+    whole = pause_after(times).total_seconds()
     cut = below(round(whole * 500) + 1) / 1_000
     return min(max(whole - cut, SHORTEST_REST, retry_after or 0.0), LONGEST_REST)

@@ -26,6 +26,7 @@ from vendors.addresses import LOOPBACK_REFUSED
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor, Vote
 from vendors.reliability import BEST_VOTE, user_hash
+from x402.policy import why_never_paid
 
 __all__ = ["router"]
 
@@ -155,6 +156,9 @@ class ResealAnswer(Answer):
     failed: list[UnopenedOut] = Field(description="secrets that stay as they are; their vendors cannot be used")
 
 
+_OPERATOR = "the operator"
+"""Who votes where the caller is nobody's key: never in a user's name."""
+
 _COMMON = ("unauthorized", "forbidden", "rate_limited", "not_configured", "store_unavailable")
 _BODY = (*_COMMON, "invalid_json", "body_too_large", "body_too_slow", "unsupported_media_type", "invalid_request")
 
@@ -231,7 +235,7 @@ async def change_vendor(vendor_id: VendorId, body: VendorChange, context: Contex
                 _check_local(context, changed)
             if "pay_to" in changes:
                 _check_payee(context, changed)
-            if vendor.pay_to is not None and changed.pay_to != vendor.pay_to:
+            if vendor.pay_to is not None and (changed.pay_to or "").lower() != vendor.pay_to.lower():
                 changed = replace(changed, former_pay_to=vendor.pay_to)
             if secret is not None:
                 return _sealed(context, changed, secret)
@@ -257,7 +261,7 @@ async def give_feedback(
     run = await context.runs.get(body.run_id, caller.user_id)
     if not any(job.vendor_id == vendor_id and job.vendor_job_id for job in await context.runs.jobs(run)):
         raise ProblemError("no_job_there", f"run {run.id} has had no job at {vendor_id}")
-    user = user_hash(caller.user_id or run.user_id)
+    user = user_hash(caller.user_id or _OPERATOR)
     vote = Vote(user=user, run_id=str(run.id), score=body.score, at=context.world.now())
     with _naming_the_field():
         return FeedbackAnswer.of(await context.vendors.hear(vendor_id, vote))
@@ -308,9 +312,11 @@ def _check_local(context: Context, vendor: Vendor) -> None:
 
 
 def _check_payee(context: Context, vendor: Vendor) -> None:
-    """Where this process has the wallet; signing refuses it in any case."""
+    """What can never be paid; signing refuses it in any case. Of the wallet only a process that has it knows."""
     if vendor.pay_to is None:
         return
+    if why := why_never_paid(vendor.pay_to):
+        raise InvalidVendor("pay_to", why)
     with suppress(ConfigurationError):
         if vendor.pay_to.lower() == context.services().wallet.address.lower():
             raise InvalidVendor("pay_to", "must not be the wallet that pays: it would pay itself")

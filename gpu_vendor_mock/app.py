@@ -129,6 +129,7 @@ class _Counter:
                 url=str(request.url),
                 presented=visit.presented,
                 faults=visit.faults,
+                named=visit.presented is not None or idempotency_key(request) is not None,
             )
             return await self._shop.submit(submission)
 

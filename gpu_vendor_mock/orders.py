@@ -53,7 +53,8 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A POST /submit-job. `url` is where it was sent to, `presented` the payment it carries."""
+    """A POST /submit-job. `url` is where it was sent to, `presented` the payment it carries. `named`: it can be
+    asked for again."""
 
     persona: Persona
     key: str
@@ -61,6 +62,7 @@ class Submission:
     url: str
     presented: Presentation | None
     faults: RequestFaults
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)

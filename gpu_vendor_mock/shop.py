@@ -128,7 +128,8 @@ class Shop:
             check_params(request, quote)
             price = self._price(persona, quote, submission.faults)
             order = Order(persona.vendor_id, submission.key, request, quote, price)
-            self._orders[persona.vendor_id, submission.key] = order
+            if submission.named:
+                self._orders[persona.vendor_id, submission.key] = order
         elif order.request != request:
             raise Refused(409, "key_reused", "this Idempotency-Key was used with another body: take a new one")
         return order

@@ -110,10 +110,11 @@ class Vendor:
 
     `base_price_per_hour` in micro-dollars. `reliability_prior` is the score it was registered with,
     `reliability_score` the one that its record has moved that to, both 0..1. `pay_to` is the payee that payments
-    are pinned to, `former_pay_to` the one before an operator changed it. Its bearer token is either in the
-    variable that `secret_ref` names, or sealed in `sealed_secret`, which only who has the keys can read.
-    `allow_tx_id`: it may be from before x402, and name a payment by `x402-tx-id` alone. `rev` counts the writes
-    of the stored document.
+    are pinned to (whether it may ever be paid is looked at where it comes in, and when it is paid),
+    `former_pay_to` the one before an operator changed it. Its bearer token is either in the variable that
+    `secret_ref` names, or sealed in `sealed_secret`, which only who has the keys can read. `allow_tx_id`: it may
+    be from before x402, and name a payment by `x402-tx-id` alone. `rev` counts the writes of the stored
+    document.
 
     Raises:
         InvalidVendor: naming the field that is not as it must be.
@@ -169,8 +170,8 @@ class Vendor:
         ):
             if not valid:
                 raise InvalidVendor(name, rule)
-        if self.pay_to is not None and (problem := _payee_problem(self.pay_to)):
-            raise InvalidVendor("pay_to", problem)
+        if self.pay_to is not None and not _ADDRESS.fullmatch(self.pay_to):
+            raise InvalidVendor("pay_to", "must be an address: 0x and 40 hex digits")
         if problem := _endpoint_problem(self.endpoint):
             raise InvalidVendor("endpoint", problem)
 
@@ -254,13 +255,6 @@ class JobReport:
 def is_token(text: str) -> bool:
     """Whether it can be sent as a bearer token: 1 to 4096 visible ASCII characters."""
     return _TOKEN.fullmatch(text) is not None
-
-
-def _payee_problem(address: str) -> str | None:
-    """Why money must not be sent to this address, if so."""
-    from x402.policy import why_never_paid  # what only shows vendors without a payee needs none of it
-
-    return why_never_paid(address) if _ADDRESS.fullmatch(address) else "must be an address: 0x and 40 hex digits"
 
 
 def _endpoint_problem(endpoint: str) -> str | None:

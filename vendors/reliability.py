@@ -66,16 +66,13 @@ def learn(vendor: Vendor, evidence: Evidence, user: str = "") -> Vendor:
     if any(seen.job_id == evidence.job_id for seen in known.evidence):
         return vendor
     completed, failed = int(evidence.outcome == "completed"), int(evidence.outcome == "failed")
-    return _scored(
-        vendor,
-        replace(
-            known,
-            completed=known.completed + completed,
-            failed=known.failed + failed,
-            evidence=(*known.evidence, evidence)[-MAX_EVIDENCE:],
-            shares=_with_outcome(known.shares, user, completed, failed) if user else known.shares,
-        ),
+    after = replace(
+        known,
+        completed=known.completed + completed,
+        failed=known.failed + failed,
+        evidence=(*known.evidence, evidence)[-MAX_EVIDENCE:],
     )
+    return _scored(vendor, _shared(after, user, completed, failed) if user else after)
 
 
 def heard(vendor: Vendor, vote: Vote) -> Vendor:
@@ -91,9 +88,18 @@ def _scored(vendor: Vendor, record: Record) -> Vendor:
     return replace(vendor, record=record, reliability_score=score(vendor.reliability_prior, record))
 
 
-def _with_outcome(shares: tuple[UserShare, ...], user: str, completed: int, failed: int) -> tuple[UserShare, ...]:
-    """The shares with one more outcome of this user. Of too many users the one that was idle longest is forgotten:
-    what it brought stays in the counts."""
-    before = next((each for each in shares if each.user == user), UserShare(user, 0, 0))
+def _shared(record: Record, user: str, completed: int, failed: int) -> Record:
+    """The record with one more outcome of this user. Of too many users the one that was idle longest is forgotten:
+    what it brought stays in the counts, but for what never counted."""
+    before = next((each for each in record.shares if each.user == user), UserShare(user, 0, 0))
     after = UserShare(user, before.completed + completed, before.failed + failed)
-    return (*(each for each in shares if each.user != user), after)[-_MAX_USERS:]
+    shares = (*(each for each in record.shares if each.user != user), after)
+    for each in shares[:-_MAX_USERS]:
+        count = each.completed + each.failed
+        kept = each.completed * min(count, MOST_OF_ONE_USER) // count
+        record = replace(
+            record,
+            completed=record.completed - each.completed + kept,
+            failed=record.failed - each.failed + min(count, MOST_OF_ONE_USER) - kept,
+        )
+    return replace(record, shares=shares[-_MAX_USERS:])

@@ -38,7 +38,7 @@ def _without(value: object, token: str) -> object:
     if isinstance(value, tuple):
         return tuple(_without(each, token) for each in value)
     if isinstance(value, dict):
-        return {key: _without(each, token) for key, each in value.items()}
+        return {_without(key, token): _without(each, token) for key, each in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         changes = {
             each.name: cleaned

@@ -23,6 +23,7 @@ __all__ = ["LogSearch", "block_at"]
 _MOST_BLOCKS: Final = 1_000
 """Blocks that one search covers where nodes allow it."""
 _MOST_SEARCHES: Final = 64
+_MOST_REMEMBERED: Final = 256
 _FIRST_STEP: Final = 256
 
 
@@ -33,6 +34,8 @@ class LogSearch:
         """Nothing is asked yet."""
         self._rpc: Final = rpc
         self._span = _MOST_BLOCKS
+        self._reached: dict[tuple[str, int], int] = {}
+        """How far the searches for a nonce have come, by range: the next one goes on there."""
 
     async def find(self, token: Asset, authorization: Authorization, until: Block) -> Log:
         """The log of the authorization's end, in `until` or before.
@@ -49,10 +52,12 @@ class LogSearch:
                 authorization.nonce.lower(),
             ],
         }
-        left = _MOST_SEARCHES
+        left, ranges = _MOST_SEARCHES, 0
         async for first, last in self._likely(authorization, until):
-            start = first
+            ranges += 1
+            start = max(first, self._reached.get((authorization.nonce, ranges), 0))
             while start <= last:
+                self._keep((authorization.nonce, ranges), start)
                 if left == 0:
                     raise ChainUnclear(f"the nonce is spent and {_MOST_SEARCHES} searches do not say on what")
                 end = min(start + self._span - 1, last)
@@ -61,9 +66,16 @@ class LogSearch:
                 if found is None:
                     continue  # the same start, fewer blocks
                 if found:
+                    self._span = min(self._span * 2, _MOST_BLOCKS)  # a refusal may have had another reason
                     return found[0]
                 start = end + 1
         raise ChainUnclear("the nonce is spent and no log says on what")
+
+    def _keep(self, where: tuple[str, int], start: int) -> None:
+        self._reached.pop(where, None)
+        self._reached[where] = start
+        while len(self._reached) > _MOST_REMEMBERED:
+            del self._reached[next(iter(self._reached))]
 
     async def _likely(self, authorization: Authorization, until: Block) -> AsyncIterator[tuple[int, int]]:
         """Ranges of blocks, the likeliest first. None can be older than `valid_after`.

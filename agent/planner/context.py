@@ -220,12 +220,14 @@ def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
     return found
 
 
-def worth_waiting_for(context: PlanContext) -> list[str]:
-    """Ids of the vendors that could be rented from if they could be reached."""
+def worth_waiting_for(context: PlanContext, *, due: bool = False) -> list[str]:
+    """Ids of the vendors that could be rented from if they could be reached; `due`: also of those that are to be
+    asked again now.
+    """
     return [
         vendor.vendor_id
         for vendor in context.vendors
-        if vendor.away is not None
+        if (vendor.away is not None or (due and vendor.unreached))
         and not obstacles(replace(vendor, away=None), context)
         and at_rate(vendor.base_price_per_hour, LEAST_HOURS) <= context.budget_remaining
     ]

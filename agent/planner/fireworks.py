@@ -199,7 +199,10 @@ class FireworksPlanner:
             return self._refusal(exc, context)
         except fireworks.FireworksError:
             return _Trouble("Fireworks could not be reached, or its answer not be read", _PAUSE)
-        return read_completion(body) or _Trouble("Fireworks answered with something that is no completion", _PAUSE)
+        answer = read_completion(body)
+        if answer is None:
+            return _Trouble("Fireworks answered with something that is no completion", _PAUSE)
+        return replace(answer, text=answer.text.replace(self._key.get_secret_value(), "***"))
 
     def _refusal(self, exc: fireworks.APIStatusError, context: PlanContext) -> _Trouble:
         why, status = f"Fireworks answered {exc.status_code}", exc.status_code

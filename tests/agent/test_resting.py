@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.models import Run
-from agent.planner.context import Abort, StartJob
+from agent.planner import Plan
+from agent.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.planner.stub import StubPlanner
 from agent.resting import LONGEST_REST, SHORTEST_REST, rest
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.builders import a_run
@@ -219,3 +222,62 @@ def test_chance_cuts_off_up_to_half() -> None:
 
 def test_a_vendor_that_says_when_is_asked_then() -> None:
     assert rests(2, lambda _: 0, 42) == [42, 42]
+
+
+class Waits:
+    """A planner that waits while its favourite is away, and insists on it as soon as it is not."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
+        away = next(each for each in context.vendors if each.vendor_id == "gpu_vendor_1").away
+        action = Wait(seconds=60) if away else StartJob(vendorId="gpu_vendor_1", maxHours=1)
+        return Plan(action, "stub", None, None, None, None, 0, None, None)
+
+
+async def test_a_planner_that_insists_on_a_vendor_that_is_gone_does_not_go_on_for_ever() -> None:
+    """Though another one is there: what changes nothing is counted, whoever decides on it."""
+    stage = await a_stage(planner=Waits())
+    gone(stage, "gpu_vendor_1")
+
+    run = await stage.finish(await stage.start())
+
+    assert run.failure is not None
+    assert (run.failure.code, run.budget_spent) == ("stalled", 0)
+
+
+async def test_a_limit_at_one_vendor_ends_no_run_while_another_is_only_away() -> None:
+    """The cheaper one comes back, and the limit leaves enough for it."""
+    stage = await a_stage(settings={"max_per_payment": "1.5"})
+    gone(stage, "gpu_vendor_1", minutes=0.05)
+
+    assert (await stage.finish(await stage.start())).status == "completed"
+
+
+class GivesUp:
+    """A planner that gives up as long as anybody was not reached."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
+        plan = await StubPlanner().plan(context, timeout)
+        return replace(plan, action=Abort()) if any(each.unreached for each in context.vendors) else plan
+
+
+async def test_giving_up_ends_no_run_either_at_the_moment_when_a_vendor_is_due_again() -> None:
+    """Only its patience does."""
+    stage = await a_stage(planner=GivesUp())
+    gone(stage, "gpu_vendor_1", "gpu_vendor_2")
+
+    run = await stage.finish(await stage.start())
+
+    assert run.failure is not None
+    assert run.failure.code == "vendors_unreachable"
+    assert stage.clock.now - START == timedelta(hours=1)
+
+
+async def test_where_ticks_are_rare_a_vendor_is_tried_a_few_times_all_the_same() -> None:
+    """A blip at each of two daily ticks is no outage of a day."""
+    stage = await a_stage(vendors=(FIRST,))
+    gone(stage, "gpu_vendor_1", minutes=24 * 60 + 5)
+    run = await stage.start()
+    await stage.tick(run)
+    stage.clock.pass_(86_400)
+
+    assert (await stage.finish(run)).status == "completed"

@@ -116,3 +116,14 @@ def test_a_record_does_not_grow_with_its_users() -> None:
     assert (len(vendor.record.shares), len(vendor.record.votes)) == (200, 200)
     assert vendor.record.completed == 300
     assert "user" not in {each.user[:4] for each in vendor.record.shares}
+
+
+def test_a_user_that_is_forgotten_counts_no_more_than_before() -> None:
+    """Whoever makes two hundred users does not set free what one of them did."""
+    vendor = a_vendor()
+    for number in range(500):
+        vendor = learn(vendor, evidence(number, "failed"), user_hash("a"))
+    for number in range(500, 700):
+        vendor = learn(vendor, evidence(number, "completed"), user_hash(f"user{number}"))
+    assert vendor.record.failed == MOST_OF_ONE_USER
+    assert vendor.reliability_score == round((9 + 200) / 220, 4)

@@ -146,14 +146,18 @@ async def test_a_range_that_a_node_refuses_is_halved_and_what_worked_is_remember
 
 
 async def test_a_search_that_would_not_end_says_so() -> None:
-    """64 searches, and the use lies far beyond them."""
+    """64 searches, and the use lies beyond them: the next look goes on where this one ended."""
     node = StandIn(log_blocks=1)
     node.mine(400)
     payment = await payment_for(offer(), now=node.tip.times[-1])
     node.mine(100)
-    node.carry_out(call_of(payment))
+    transaction = node.carry_out(call_of(payment))
+    chain = RpcChain(node.rpc())
     with pytest.raises(ChainUnclear, match="64 searches do not say"):
-        await fate_of(node, payment)
+        await chain.fate(usdc(), payment.authorization)
+    fate = await chain.fate(usdc(), payment.authorization)
+    assert isinstance(fate, Used)
+    assert fate.transaction == transaction
 
 
 async def test_a_refusal_that_is_not_for_the_length_is_forgotten() -> None:
