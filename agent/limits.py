@@ -74,6 +74,11 @@ class Limits:
     first_seen: FirstSeen = "pin"
     key: KeyLimits | None = None
 
+    @property
+    def over_time(self) -> bool:
+        """Whether any of the operator's limits holds over many runs: it needs a store that remembers."""
+        return any(each is not None for each in (self.per_vendor_per_day, self.per_day, self.per_wallet))
+
 
 class Taken(Document):
     """What one purchase that is not over counts for in a sum, and whose it is."""

@@ -303,6 +303,8 @@ class Settings(BaseModel):
             "CRON_SECRET": self.cron_secret,
         }
         absent = [name for name, value in needed.items() if value is None] if self.deployed else []
+        if self.has_wallet and self.mongodb_uri is None and not self.deployed and self.limits.over_time:
+            absent.append("MONGODB_URI (without it a restart forgets what counts against the limits over time)")
         if self.has_wallet and self.api_token is None and "API_TOKEN" not in absent:
             absent.append("API_TOKEN")  # a wallet that holds money must not be open to whoever finds the address
         if self.cdp_wallet_address is not None:

@@ -72,15 +72,23 @@ class Envelope:
         given = headers.get(_ID, "")
         request_id = given if _WELL_FORMED.fullmatch(given) else self._new_id()
         scope.setdefault("state", {})["request_id"] = request_id
+        head = scope["method"] == "HEAD"
+        if head:  # as to GET, without a body (RFC 9110, 9.3.2); FastAPI answers neither by itself
+            scope = {**scope, "method": "GET"}
         secure = self._deployed or scope.get("scheme") == "https"
-        answer = _Answer(send, {**_HEADERS, **(_HSTS if secure else {})}, request_id)
+        answer = _Answer(
+            _without_body(send) if head else send, {**_HEADERS, **(_HSTS if secure else {})}, request_id
+        )
         began = self._monotonic()
         with about(requestId=request_id):
             try:
                 await self._serve(scope, receive, answer)
             finally:
                 took = round((self._monotonic() - began) * 1_000)
-                method, path = scope["method"][:_SHOWN_METHOD], str(scope.get("path", ""))[:_SHOWN_PATH]
+                method, path = (
+                    "HEAD" if head else scope["method"][:_SHOWN_METHOD],
+                    str(scope.get("path", ""))[:_SHOWN_PATH],
+                )
                 shown = {"method": method, "path": path, "status": answer.status, "ms": took}
                 _log.info("request", extra=shown)
 
@@ -96,6 +104,13 @@ class Envelope:
             if answer.status is not None:
                 raise  # too late for another answer: the server breaks this one off
             await fault(scope)(scope, receive, answer)
+
+
+def _without_body(send: Send) -> Send:
+    async def heads(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return heads
 
 
 class _Answer:

@@ -157,7 +157,14 @@ _ANYWHERE: Final = ("uri_too_long", "invalid_request", "headers_too_large", "int
 
 @cache
 def _schema() -> dict[str, Any]:
-    return Problem.model_json_schema()
+    """The schema of `Problem`, with what it refers to written out: FastAPI hoists the definitions of its own
+    models only, and a reference to `#/$defs` leads nowhere in its document."""
+    schema = Problem.model_json_schema()
+    for part in schema["properties"]["errors"]["anyOf"]:
+        if "items" in part:
+            part["items"] = FieldError.model_json_schema()
+    del schema["$defs"]
+    return schema
 
 
 def responses(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -8,7 +8,6 @@ name, and below anything that could redirect: whatever asks for a connection get
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import Final
@@ -17,6 +16,7 @@ import httpcore
 import httpx
 
 from vendors.addresses import Address, literal, why_refused_all
+from vendors.names import Names
 from x402.client import tls_context
 
 __all__ = ["GuardedTransport"]
@@ -51,6 +51,7 @@ class GuardedTransport(httpx.AsyncHTTPTransport):
 class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     def __init__(self, *, loopback: bool) -> None:
         self._loopback = loopback
+        self._names = Names()
         self._network = httpcore.AnyIOBackend()
 
     async def connect_tcp(
@@ -63,7 +64,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
     ) -> httpcore.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout) as limit:
-                addresses = await _addresses_of(host, port)
+                addresses = await _addresses_of(self._names, host, port)
         except TimeoutError as exc:
             raise httpcore.ConnectTimeout(f"{host} was not resolved in time") from exc
         if why := why_refused_all(host, addresses, loopback=self._loopback):
@@ -80,7 +81,7 @@ class _CheckedNetwork(httpcore.AsyncNetworkBackend):
         raise failed or httpcore.ConnectError(f"{host} has no address")
 
 
-async def _addresses_of(host: str, port: int) -> Sequence[Address]:
+async def _addresses_of(names: Names, host: str, port: int) -> Sequence[Address]:
     """What `host` stands for, in the order in which the machine's resolver would have it tried, each once.
 
     Raises:
@@ -93,7 +94,7 @@ async def _addresses_of(host: str, port: int) -> Sequence[Address]:
     if known is not None:
         return (known,)
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = await names.find(host, port)
     except (OSError, UnicodeError) as exc:
         raise httpcore.ConnectError(str(exc)) from exc
     return tuple(dict.fromkeys(ip_address(where[0]) for *_, where in found))

@@ -113,7 +113,7 @@ class ChainFacilitator:
             except ChainError as exc:
                 if key in self._sent:
                     sent = self._sent[key].transaction
-                    raise SettlementUnknown(f"{exc}; transaction {sent} may have moved the money") from exc
+                    raise SettlementUnknown(f"{exc}; transaction {sent} may have moved the money", sent) from exc
                 raise FacilitatorUnavailable(f"{exc}; nothing was sent") from exc
 
     async def _settle(self, key: _Key, payment: Payment, offer: Offer) -> Receipt:

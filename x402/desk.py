@@ -13,10 +13,10 @@ from typing import Final
 
 from x402.codec import Json, JsonObject, integer_field, object_field, parse_object, to_json
 from x402.decode import offer_from, payment_from
-from x402.errors import FacilitatorError, FacilitatorUnavailable, X402Error
+from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
 from x402.facilitator import Facilitator
 from x402.failures import Failure, spoken
-from x402.wire import Offer, Payment
+from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["FacilitatorDesk"]
 
@@ -60,7 +60,13 @@ class FacilitatorDesk:
         except (ValueError, X402Error) as exc:
             return _refusal(path, spoken(Failure.MALFORMED.value), str(exc))
         if path == "/settle":
-            receipt = await self._facilitator.settle(payment, offer)
+            try:
+                receipt = await self._facilitator.settle(payment, offer)
+            except SettlementUnknown as exc:
+                if exc.transaction is None:
+                    raise
+                payer = payment.authorization.payer
+                receipt = Receipt(False, exc.transaction, offer.network, payer=payer, error_reason=_PENDING)
             answer = {**receipt.as_json(), "network": offer.raw["network"]}  # as the version of the order names it
             if receipt.error_reason is not None:
                 answer["errorReason"] = spoken(receipt.error_reason)
@@ -69,6 +75,10 @@ class FacilitatorDesk:
         if verdict.failure is not None:
             return _refusal(path, spoken(verdict.failure.value), verdict.message, verdict.payer)
         return {"isValid": True, "payer": verdict.payer}
+
+
+_PENDING: Final = "settlement_pending"
+"""What others read for a settlement under way: settle the same payment again, its transaction is known."""
 
 
 def _read(body: bytes) -> tuple[Payment, Offer]:

@@ -136,4 +136,11 @@ class FacilitatorUnavailable(FacilitatorError):
 
 
 class SettlementUnknown(FacilitatorError):
-    """Settlement was asked for and no usable answer came; money may have moved. Settle the same payment again."""
+    """Settlement was asked for and no usable answer came; money may have moved. Settle the same payment again.
+
+    `transaction` is the one that may move it, where it is known.
+    """
+
+    def __init__(self, message: str, transaction: str | None = None) -> None:
+        super().__init__(message)
+        self.transaction = transaction

@@ -7,11 +7,12 @@ section 5. Where servers in the wild differ, the docstrings say which way is tak
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from x402.codec import Json, JsonObject, decode_header, integer_field, parse_object
+from x402.codec import Json, JsonObject, clean, decode_header, integer_field, parse_object
 from x402.decode import challenge_from, decode_receipt, header_in
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, UnsupportedVersion, X402Error
@@ -35,6 +36,7 @@ __all__ = [
     "BACKDATE",
     "UnsignedPayment",
     "build_payment",
+    "failed_receipt",
     "read_challenge",
     "read_receipt",
     "rejection_reason",
@@ -43,6 +45,11 @@ __all__ = [
 
 BACKDATE: Final = 600
 """Seconds by which `validAfter` lies in the past: the verifier's clock may be behind ours (x402#208)."""
+
+_REASONS: Final = ("error", "errorReason", "invalidReason", "reason", "message", "details", "detail")
+"""Where sellers write in a body why they refuse, in the order in which it is told."""
+_MAX_REASON: Final = 200
+_NONE_GIVEN: Final = "no reason given"
 
 _domain = lru_cache(maxsize=256)(Domain)  # checked when it is made; a token has one, and many payments
 
@@ -171,18 +178,49 @@ def read_receipt(headers: Mapping[str, str]) -> Receipt | None:
 
 
 def rejection_reason(headers: Mapping[str, str], body: bytes) -> str:
-    """Why a payment was refused, from the 402 that answered it. Never raises; the text is made fit for a log.
+    """Why a payment was refused, from the answer to it. Never raises; the text is made fit for a log.
 
-    A failed settlement says it in the receipt, a failed verification in the new terms (x402#3148).
+    A failed settlement says it in the receipt, a failed verification in the new terms (x402#3148), and many
+    sellers in the body alone, under one name or another (x402#1387, middy#1678).
     """
+    reason = failed_receipt(headers)
+    if reason is not None and reason != _NONE_GIVEN:
+        return reason
+    with suppress(X402Error):
+        if stated := read_challenge(headers, body, body_terms=True).error:
+            return stated
+    return _reason_in(body) or _NONE_GIVEN
+
+
+def failed_receipt(headers: Mapping[str, str]) -> str | None:
+    """Why a settlement failed, by a receipt that says so, however little else of it can be read; None: there is
+    none."""
+    for version in (2, 1):
+        value = header_in(headers, RECEIPT_HEADERS[version])
+        if value is None:
+            continue
+        with suppress(X402Error):
+            said = decode_header(RECEIPT_HEADERS[version], value)
+            if said.get("success") is False:
+                return _first_text(said, ("errorReason", "errorMessage", "error")) or _NONE_GIVEN
+    return None
+
+
+def _reason_in(body: bytes) -> str | None:
+    """What a body of JSON gives as the reason, in whatever field sellers put it."""
     try:
-        receipt = read_receipt(headers)
-        if receipt is not None and receipt.error_reason:
-            return receipt.error_reason
-        reason = read_challenge(headers, body, body_terms=True).error
-    except X402Error:
-        reason = None
-    return reason or "no reason given"
+        said = parse_object(body)
+    except ValueError:
+        return None
+    inner = said.get("error")
+    places = [said, *([inner] if isinstance(inner, dict) else [])]
+    told = [text for place in places for name in _REASONS if (text := _first_text(place, (name,)))]
+    return clean(": ".join(dict.fromkeys(told)), _MAX_REASON) or None
+
+
+def _first_text(said: JsonObject, names: Sequence[str]) -> str | None:
+    texts = [said[name] for name in names if name in said]
+    return next((clean(text, _MAX_REASON) for text in texts if isinstance(text, str) and clean(text, 1)), None)
 
 
 def _cheaper(body: bytes, offers: Sequence[Offer]) -> Iterator[Offer]:

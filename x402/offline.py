@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from x402.eip3009 import transfer_calldata
-from x402.facilitator import Kind, Verdict, check
+from x402.facilitator import EXPIRY_MARGIN, Kind, Verdict, check
 from x402.failures import Failure
 from x402.keccak import keccak256
 from x402.networks import ASSETS, asset, chain_id, v1_name
@@ -96,7 +96,11 @@ class OfflineFacilitator:
         return self._judge(payment, offer)
 
     async def settle(self, payment: Payment, offer: Offer) -> Receipt:
-        """Verify again and move the money. A payment that was settled before has the receipt it had."""
+        """Verify again and move the money. A payment that was settled before has the receipt it had, where the
+        terms of this call are what was signed: a receipt is none for others.
+        """
+        if (failure := self._terms_failure(payment, offer)) is not None:
+            return Receipt(False, "", offer.network, payer=payment.authorization.payer, error_reason=failure.value)
         before = self._ledger.receipt_for(payment, offer)
         if before is not None:
             return before
@@ -113,6 +117,15 @@ class OfflineFacilitator:
             *(Kind(2, "exact", network) for network in chains),
             *(Kind(1, "exact", name) for name in named if name is not None),
         )
+
+    def _terms_failure(self, payment: Payment, offer: Offer) -> Failure | None:
+        """What time and the ledger do not change: the terms, the token, the signature."""
+        in_time = payment.authorization.valid_before - EXPIRY_MARGIN
+        failure = check(payment, offer, in_time).failure
+        if failure is not None:
+            return failure
+        obstacle = self._ledger.obstacle(payment, offer)
+        return obstacle if obstacle in (Failure.UNSUPPORTED, Failure.DOMAIN_MISMATCH) else None
 
     def _judge(self, payment: Payment, offer: Offer) -> Verdict:
         verdict = check(payment, offer, self._clock())

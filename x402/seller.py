@@ -10,7 +10,8 @@ One challenge speaks both versions: version 2 in the header, version 1 in the bo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -33,11 +34,16 @@ __all__ = ["PaymentRefused", "Seller", "Terms", "not_echoed", "read_payment", "r
 
 _MAX_DESCRIPTION: Final = 500  # Coinbase's facilitator refuses longer ones (x402#2785)
 _MOST_UNRESOLVED: Final = 1024
+_FIRST_SWEEP: Final = 1024
+_CLOCKS_DIFFER: Final = 900
+"""Seconds that a payment is remembered beyond its `validBefore`: facilitators' clocks are others."""
 _PENDING: Final = "settlement_pending"
 
 
 class PaymentRefused(X402Error):
-    """A seller does not accept a payment. `receipt` is there when settling was tried and failed."""
+    """A seller does not accept a payment. `receipt` is there when settling was tried and failed, or when it was
+    collected before: then it is that receipt.
+    """
 
     def __init__(self, failure: Failure, message: str, receipt: Receipt | None = None) -> None:
         super().__init__(f"{failure.value}: {message}")
@@ -75,9 +81,10 @@ class Terms:
 class Seller:
     """Asks for money on one network and collects it through a facilitator.
 
-    A payment is taken once: while it is being settled, and after, the same nonce is refused (x402#803). One that
-    was sent to the facilitator without an answer is settled again when it comes back, never verified anew, because
-    its nonce may be used by ourselves. That memory is this object's; share one per process.
+    A payment is taken once, whatever the facilitator says: while it is being settled, and after, the same nonce
+    is refused (x402#803), with the receipt that it had. One that was sent to the facilitator without an answer
+    is settled again when it comes back, never verified anew, because its nonce may be used by ourselves. That
+    memory is this object's; share one per process.
     """
 
     def __init__(
@@ -88,6 +95,7 @@ class Seller:
         *,
         max_timeout_seconds: int = 300,
         extensions: JsonObject | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; who declares
         `payment-identifier` must keep to it, see `x402.idempotency`."""
@@ -101,6 +109,10 @@ class Seller:
         self._extensions: JsonObject = extensions or {}
         self._settling: set[str] = set()
         self._unresolved: dict[str, str] = {}
+        self._clock = clock
+        self._swept = _FIRST_SWEEP
+        self._collected: dict[str, tuple[int, Receipt]] = {}
+        """By payer and nonce: until when (unix s) it could be settled again, and the receipt it had."""
 
     def terms(self, price: int, url: str, description: str = "") -> Terms:
         """The terms of one request: `price` in atomic units, `url` of what is sold.
@@ -143,6 +155,9 @@ class Seller:
         if difference is not None:
             raise PaymentRefused(Failure.NOT_ECHOED, difference)
         key = f"{payment.authorization.payer}:{payment.authorization.nonce}".lower()
+        if key in self._collected:
+            receipt = self._collected[key][1]
+            raise PaymentRefused(Failure.NONCE_USED, "the authorization was used before", receipt)
         if key in self._settling:
             raise PaymentRefused(Failure.NONCE_USED, "the authorization is being settled for another request")
         self._settling.add(key)
@@ -167,7 +182,16 @@ class Seller:
         if not receipt.success:
             reason = receipt.error_reason or "no reason given"
             raise PaymentRefused(classify(reason), f"it did not settle: {reason}", receipt)
+        self._collect(key, payment.authorization.valid_before, receipt)
         return receipt
+
+    def _collect(self, key: str, valid_before: int, receipt: Receipt) -> None:
+        """Keep what was collected for as long as anybody could take the payment for a new one."""
+        if len(self._collected) >= self._swept * 2:
+            now = self._clock() - _CLOCKS_DIFFER
+            self._collected = {known: each for known, each in self._collected.items() if each[0] > now}
+            self._swept = max(len(self._collected), _FIRST_SWEEP)
+        self._collected[key] = valid_before, receipt
 
     def _remember(self, key: str, signature: str) -> None:
         while len(self._unresolved) >= _MOST_UNRESOLVED:

@@ -16,7 +16,7 @@ from x402.chain import Cancelled, Fate, Unused, Used
 from x402.codec import UINT256_MAX, clean
 from x402.errors import ChainError, MalformedHeader, PolicyRefused
 from x402.hosts import among
-from x402.negotiation import read_receipt, rejection_reason
+from x402.negotiation import failed_receipt, read_receipt, rejection_reason
 from x402.networks import Asset
 from x402.policy import Policy, choose, payable_in, refusals
 from x402.purse import HasCode, Purse, Unaffordable
@@ -190,6 +190,7 @@ def judged(signed: Signed, response: httpx.Response, unread: str | None = None) 
         raise Refusal(PayExit.UNKNOWN, "outcome_unknown", f"{unread}; {AGAIN}")
     if receipt is not None and receipt.success:
         notes.append("the receipt is for another payment")
+    failed = failed_receipt(response.headers)
     pending = receipt is not None and receipt.error_reason == _PENDING
     usd = usd_text(signed.authorization.amount)
     money = f"{usd} USD can be cashed until {signed.closes_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -199,7 +200,7 @@ def judged(signed: Signed, response: httpx.Response, unread: str | None = None) 
     if status >= 500 or status in _COME_AGAIN or pending:
         why = f"the vendor answers {status} and shows no receipt; {AGAIN}"
         refusal = Refusal(PayExit.UNKNOWN, "outcome_unknown", why)
-    elif status == _PAYMENT_REQUIRED:
+    elif status == _PAYMENT_REQUIRED or failed is not None:
         reason = rejection_reason(response.headers, response.content)
         why = f"the vendor refused the payment: {reason}; {money}"
         refusal = Refusal(PayExit.VENDOR, "payment_refused", why)

@@ -301,3 +301,15 @@ def test_an_address_with_a_wrong_checksum_is_refused_by_name(monkeypatch: pytest
 
     with pytest.raises(ConfigurationError, match=rf"{name}: .*checksum"):
         load_settings()
+
+
+@pytest.mark.parametrize("limit", ["MAX_PER_DAY", "MAX_PER_WALLET", "MAX_PER_VENDOR_PER_DAY"])
+def test_a_limit_over_time_needs_a_store_that_remembers(monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+    """With a wallet of one's own: a restart would forget what was spent. A limit per payment needs none."""
+    wallet = {"x402_private_key": "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"}
+    wallet |= {"api_token": "o" * 32}
+    assert Settings.model_validate(wallet | {"max_per_payment": "1"}).missing() == []
+    bounded = wallet | {limit.lower(): "1.5"}
+    assert Settings.model_validate({limit.lower(): "1.5"}).missing() == []
+    assert "MONGODB_URI" in Settings.model_validate(bounded).missing()[0]
+    assert Settings.model_validate(bounded | {"mongodb_uri": "mongodb://127.0.0.1"}).missing() == []

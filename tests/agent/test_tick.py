@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import pairwise
 
+import httpx
 import pytest
 from bson import ObjectId
 
@@ -222,6 +223,40 @@ async def test_a_vendor_that_asks_for_nothing_is_used_without_paying() -> None:
     assert (run.status, run.budget_spent) == ("completed", 0)
     assert await stage.payments(run) == []
     assert "not_asked" in await events(stage, run)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 422])
+@pytest.mark.parametrize("path", ["/quote", "/submit-job"])
+async def test_a_vendor_is_not_blamed_for_what_we_sent(status: int, path: str) -> None:
+    """A token that it does not know, an order that it does not take: the run goes elsewhere, no score moves."""
+    stage = await a_stage()
+
+    def refuses(request: httpx.Request) -> httpx.Response | None:
+        ours = request.headers["x-vendor-id"] == "gpu_vendor_1" and request.url.path == path
+        return httpx.Response(status, json={"error": "no"}) if ours else None
+
+    stage.transport.instead = refuses
+    run = await stage.finish(await stage.start())
+
+    assert [job.vendor_id for job in await stage.jobs(run)] == ["gpu_vendor_1", "gpu_vendor_2"]
+    assert [each.record.failed for each in await stage.services.vendors.list()] == [0, 0]
+
+
+async def test_a_vendor_is_not_blamed_for_our_lists() -> None:
+    """It asks for a token that the operator does not allow."""
+    stage = await a_stage(settings={"allowed_assets": "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913"})
+    await stage.finish(await stage.start())
+
+    assert [each.record.failed for each in await stage.services.vendors.list()] == [0, 0]
+
+
+async def test_hours_that_were_too_few_are_not_the_vendors_fault() -> None:
+    """It told how it went all the time."""
+    stage = await a_stage(epoch_seconds=800, vendors=(FIRST,))
+    run = await stage.finish(await stage.start(constraints={"max_hours": 0.01}), 400)
+
+    assert {job.failure and job.failure.code for job in await stage.jobs(run)} == {"overtime"}
+    assert [each.record.failed for each in await stage.services.vendors.list()] == [0]
 
 
 async def test_what_an_old_vendor_names_proves_nothing_and_the_trail_says_so() -> None:

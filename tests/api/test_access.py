@@ -114,6 +114,17 @@ async def test_a_fault_of_ours_shows_nothing_of_itself(monkeypatch: pytest.Monke
     assert "Traceback" not in answer.text
 
 
+async def test_a_monitor_may_ask_with_head() -> None:
+    """As to GET, without a body (RFC 9110, 9.3.2): some monitors send nothing else."""
+    api = await an_api()
+
+    got, head = await api.http.get("/api/health"), await api.http.head("/api/health")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == got.headers["content-length"]
+    assert (await api.http.head("/api/agent-start")).status_code == 405
+
+
 async def test_health_and_metrics_tell_a_monitor_what_is_there() -> None:
     """Counts come from the database, so every process tells the same."""
     api = await an_api()

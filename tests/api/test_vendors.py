@@ -328,3 +328,37 @@ async def test_who_has_had_no_job_there_has_no_vote() -> None:
 
     assert (elsewhere.status_code, elsewhere.json()["code"]) == (409, "no_job_there")
     assert [each.json()["code"] for each in (nowhere, nobody)] == ["run_not_found", "vendor_not_found"]
+
+
+async def test_a_payee_that_was_stored_before_its_check_can_be_corrected() -> None:
+    """A misspelt one does not make its vendor vanish, nor the jobs that were paid for there."""
+    api = await an_api()
+    payee = str(DEFAULT_CATALOG[0].pay_to)
+    odd = payee[:-1] + payee[-1].swapcase() if payee[-1].isalpha() else payee.swapcase().replace("X", "x")
+    await api.stage.database.collection("vendors").update({"_id": "gpu_vendor_1"}, {"$set": {"payTo": odd}})
+
+    listed = (await api.http.get("/api/vendors")).json()["vendors"]
+    mended = await api.http.patch("/api/vendors/gpu_vendor_1", json={"payTo": payee})
+
+    assert [each["vendorId"] for each in listed] == ["gpu_vendor_1", "gpu_vendor_2"]
+    assert (mended.status_code, mended.json()["payTo"]) == (200, payee)
+
+
+@pytest.mark.parametrize(
+    "payee",
+    [
+        "0x" + "0" * 40,
+        "0x036CbD53842c5426634e7929541eC2318f3dCF7e",
+        "0x90f79bf6EB2c4f870365E785982E1f101E93b906",
+    ],
+    ids=["zero", "a token", "a wrong checksum"],
+)
+async def test_what_can_never_be_paid_is_no_payee(payee: str) -> None:
+    """Neither of a new vendor nor of one that is changed."""
+    api = await an_api()
+
+    added = await api.post("/api/vendors", {**NEW, "payTo": payee})
+    changed = await api.http.patch("/api/vendors/gpu_vendor_1", json={"payTo": payee})
+
+    assert [each.status_code for each in (added, changed)] == [422, 422]
+    assert [each.json()["errors"][0]["field"] for each in (added, changed)] == ["payTo", "payTo"]

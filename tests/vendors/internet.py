@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from vendors import names
+
 __all__ = ["Internet"]
 
 
@@ -29,11 +31,10 @@ class Internet:
         self.silent: set[str] = set()
         """Names that get no answer, and addresses that do not accept."""
         self._connect = loop.create_connection
-        monkeypatch.setattr(loop, "getaddrinfo", self._getaddrinfo)
+        monkeypatch.setattr(names, "look_up", self._look_up)
         monkeypatch.setattr(loop, "create_connection", self._create_connection)
 
-    async def _getaddrinfo(self, host: Any, port: Any, **_: object) -> list[tuple[Any, ...]]:
-        name = host.decode() if isinstance(host, bytes) else host
+    async def _look_up(self, name: str, port: int) -> list[tuple[Any, ...]]:
         self.looked_up.append(name)
         if name in self.silent:
             await asyncio.Event().wait()

@@ -125,6 +125,14 @@ async def test_a_facilitator_that_fails_is_told_by_the_status(error: X402Error, 
     assert (await desk.answer("GET", "/supported", b""))[0] == status
 
 
+async def test_a_settlement_under_way_is_told_with_its_transaction() -> None:
+    """As others read it: they settle again, and do not call it failed."""
+    desk = FacilitatorDesk(Failing(SettlementUnknown("not confirmed yet", "0x" + "cd" * 32)))
+    status, answer = await asked("/settle", await order(), desk)
+    assert (status, answer["success"], answer["errorReason"]) == (200, False, "settlement_pending")
+    assert (answer["transaction"], answer["network"]) == ("0x" + "cd" * 32, NETWORK)
+
+
 async def test_other_paths_and_methods_are_turned_away() -> None:
     """With the status that says so."""
     assert (await DESK.answer("GET", "/discovery/resources", b""))[0] == 404

@@ -243,6 +243,19 @@ def test_the_receipt_of_either_version_is_read() -> None:
         ({}, body(V2 | {"error": "v2 body"}), "v2 body"),
         (header(V2), b"", "no reason given"),
         ({}, b"<html>", "no reason given"),
+        (
+            {},
+            b'{"error": "Settlement failed", "details": "insufficient_funds"}',
+            "Settlement failed: insufficient_funds",
+        ),
+        ({}, b'{"error": {"message": "no funds"}}', "no funds"),
+        ({}, b'{"x402Version": 2, "error": "insufficient_funds"}', "insufficient_funds"),
+        ({}, b'{"error": 7, "message": null, "reason": "\\u0000"}', "no reason given"),
+        (
+            {"PAYMENT-RESPONSE": encode_header({"success": False, "network": "", "errorReason": "no_funds"})},
+            b"",
+            "no_funds",
+        ),
         ({"PAYMENT-RESPONSE": "junk"}, b"", "no reason given"),
     ],
 )

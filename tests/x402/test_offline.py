@@ -155,6 +155,29 @@ async def test_money_moves_once_and_the_same_payment_has_the_same_receipt() -> N
     assert verdict.failure is Failure.NONCE_USED
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"amount": "100000000"},
+        {"payTo": OTHER},
+        {"extra": {"name": "Other", "version": "2"}},
+        {"scheme": "upto"},
+    ],
+    ids=str,
+)
+async def test_a_receipt_is_none_for_other_terms(change: dict[str, Json]) -> None:
+    """A payment of a cent that was settled does not settle an order of a hundred dollars."""
+    ledger = MemoryLedger()
+    payment = await payment_for(offer())
+    assert (await facilitator(ledger).settle(payment, offer())).success
+
+    receipt = await facilitator(ledger).settle(payment, offer(**change))
+
+    assert not receipt.success
+    assert (await facilitator(ledger).settle(payment, offer())).success
+    assert len(ledger.journal) == 1
+
+
 async def test_another_payment_of_a_used_nonce_does_not_inherit_the_receipt() -> None:
     """Neither another window or amount, nor the same authorization with a forged signature."""
     ledger = MemoryLedger()

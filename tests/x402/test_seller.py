@@ -9,8 +9,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.x402.samples import KEY, NETWORK, NOW, PAYEE, PAYER, header_for
+from tests.x402.samples import KEY, NETWORK, NONCE, NOW, PAYEE, PAYER, header_for
 from tests.x402.server import Reply, Seen, serving
+from x402 import seller as seller_module
 from x402.client import PaymentAuth
 from x402.codec import Json, JsonObject
 from x402.decode import decode_payment
@@ -37,8 +38,8 @@ def shop(ledger: MemoryLedger | None = None, network: str = NETWORK) -> Seller:
     return Seller(offline(ledger), PAYEE, network)
 
 
-async def paid(offer: Offer) -> Payment:
-    header = await header_for(offer)
+async def paid(offer: Offer, nonce: str = NONCE) -> Payment:
+    header = await header_for(offer, nonce=nonce)
     return decode_payment(header.name, header.value)
 
 
@@ -262,6 +263,52 @@ async def test_a_settlement_without_an_outcome_is_asked_for_again(failure: X402E
     with pytest.raises(PaymentRefused) as caught:
         await seller.collect(payment, terms)
     assert caught.value.failure is Failure.NONCE_USED
+
+
+class Forgetful(OfflineFacilitator):
+    """A facilitator that finds every payment good, again and again, and shows its old receipt."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryLedger(), lambda: NOW)
+        self.settled = 0
+
+    async def verify(self, payment: Payment, offer: Offer) -> Verdict:
+        return Verdict(None, payment.authorization.payer)
+
+    async def settle(self, payment: Payment, offer: Offer) -> Receipt:
+        self.settled += 1
+        return await super().settle(payment, offer)
+
+
+async def test_one_payment_is_one_delivery_whatever_the_facilitator_says() -> None:
+    """The seller remembers for itself, and shows the receipt that it had; also after `validBefore` for a while."""
+    facilitator, clock = Forgetful(), [float(NOW)]
+    seller = Seller(facilitator, PAYEE, NETWORK, clock=lambda: clock[0])
+    terms = seller.terms(PRICE, URL)
+    payment = await paid(terms.offers[2])
+    receipt = await seller.collect(payment, terms)
+    for later in (0, 250, 600):
+        clock[0] = NOW + later
+        with pytest.raises(PaymentRefused) as caught:
+            await seller.collect(payment, terms)
+        assert (caught.value.failure, caught.value.receipt) == (Failure.NONCE_USED, receipt)
+    assert facilitator.settled == 1
+
+
+async def test_what_was_collected_is_forgotten_when_nobody_can_take_it_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Memory is bounded by what is valid still."""
+    monkeypatch.setattr(seller_module, "_FIRST_SWEEP", 2)
+    clock = [float(NOW)]
+    seller = Seller(Forgetful(), PAYEE, NETWORK, clock=lambda: clock[0])
+    terms = seller.terms(PRICE, URL)
+    for number in range(4):
+        await seller.collect(await paid(terms.offers[2], nonce=f"0x{number:064x}"), terms)
+    assert len(seller._collected) == 4
+    clock[0] += 5_000
+    await seller.collect(await paid(terms.offers[2], nonce=f"0x{9:064x}"), terms)
+    assert len(seller._collected) == 1
 
 
 async def test_a_forged_twin_of_an_open_payment_is_verified() -> None:
