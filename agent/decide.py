@@ -14,7 +14,7 @@ from agent.errors import KeyRevoked
 from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
-from agent.limits import Limits, free_at
+from agent.limits import Limits, exhausted, free_at, planning_scopes
 from agent.models import Ending, Job, Json, Payment, Run
 from agent.money import at_rate, usd_text
 from agent.planner import Plan
@@ -28,9 +28,11 @@ from agent.planner.context import (
     Wait,
     beyond,
     check,
+    could_buy,
     obstacles,
     worth_waiting_for,
 )
+from agent.planner.stub import StubPlanner
 from agent.purchase import RESEND_SECONDS, buy
 from agent.resting import out_of_reach, pause_after, resting, tried
 from agent.services import Services
@@ -115,14 +117,21 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     missed = worth_waiting_for(context)
     if missed and all(obstacles(each, context) for each in context.vendors):
         return _wait_for(desk, services, missed)
+    counted = planning_scopes(limits, services.wallet.address, services.world.now())
+    taken = await services.allowances.read([scope.key for scope in counted])
+    # a model is asked for nothing where nothing can be bought: the stub knows that, and why, for free
+    planner = services.planner if could_buy(context) and not exhausted(counted, taken) else StubPlanner()
     share = deadline.remaining() * PLAN_SHARE
     poll = services.settings.poll_seconds
     try:
         async with asyncio.timeout(share + PLAN_GRACE):
-            plan = await services.planner.plan(context, share)
+            plan = await planner.plan(context, share)
     except TimeoutError:
         desk.note("error", "the planner gave no answer in time")
         return _wait(desk, services, "No plan in time; the next tick asks again", None, poll)
+    if plan.cost_usd_micro:
+        for scope in counted:
+            await services.allowances.spend(scope.key, plan.cost_usd_micro)
     action = plan.action.model_dump()
     desk.note("agent_reasoning", plan.action.reason, _reasoning(plan, action))
     if problems := check(plan.action, context):

@@ -32,9 +32,11 @@ __all__ = [
     "Taken",
     "allowed",
     "barred",
+    "exhausted",
     "free_at",
     "next_day",
     "off_limits",
+    "planning_scopes",
     "room",
     "scopes",
     "shortages",
@@ -95,6 +97,9 @@ class Allowance(Document):
     open: dict[str, Taken] = Field(default_factory=dict)
 
 
+_OF_PLANNING: Final = frozenset({"KEY_MAX_PER_DAY", "KEY_MAX_TOTAL", "MAX_PER_DAY"})
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A sum over runs. `key` is its document's id, `name` the setting (or the API key's field) that bounds it to
@@ -143,6 +148,16 @@ def scopes(limits: Limits, wallet: str, vendor_id: str, reserved_at: datetime) -
         (payer, "MAX_PER_WALLET", limits.per_wallet, None),
     )
     return tuple(Scope(key, name, limit, until) for key, name, limit, until in known if limit is not None)
+
+
+def planning_scopes(limits: Limits, wallet: str, now: datetime) -> tuple[Scope, ...]:
+    """The sums that count what planning costs: the key's, and the operator's of a day. No wallet pays for it."""
+    return tuple(each for each in scopes(limits, wallet, "", now) if each.name in _OF_PLANNING)
+
+
+def exhausted(wanted: Iterable[Scope], taken: Mapping[str, Allowance]) -> bool:
+    """Whether one of these sums has nothing left."""
+    return any(_left(scope, taken) <= 0 for scope in wanted)
 
 
 def shortages(

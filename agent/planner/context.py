@@ -38,6 +38,7 @@ __all__ = [
     "Wait",
     "beyond",
     "check",
+    "could_buy",
     "most_hours",
     "obstacles",
     "under_way",
@@ -218,6 +219,15 @@ def obstacles(vendor: VendorView, context: PlanContext) -> list[str]:
     if vendor.failures_in_run >= MAX_FAILURES:
         found.append(f"{vendor.vendor_id} failed {vendor.failures_in_run} times in this run")
     return found
+
+
+def could_buy(context: PlanContext) -> bool:
+    """Whether the smallest job can be had anywhere, or may be had once a vendor can be reached again."""
+    return any(
+        not obstacles(replace(vendor, away=None), context)
+        and at_rate(vendor.base_price_per_hour, LEAST_HOURS) <= context.budget_remaining
+        for vendor in context.vendors
+    )
 
 
 def worth_waiting_for(context: PlanContext, *, due: bool = False) -> list[str]:

@@ -59,6 +59,12 @@ class AllowanceStore:
                 return False
         raise StoreUnavailable(f"{key} is written to all the time; try again")
 
+    async def spend(self, key: str, amount: int) -> None:
+        """Count `amount` (micro-dollars) that is spent already, whatever the limit is."""
+        if await self._sums.update({"_id": key}, {"$inc": {"committed": amount}}) is None:
+            await self._begin(key)
+            await self._sums.update({"_id": key}, {"$inc": {"committed": amount}})
+
     async def close(self, closing: Closing) -> None:
         """A purchase is over: what it did not spend is given back. Where it is not counted nothing changes."""
         for key in closing.scopes:
