@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -12,6 +13,7 @@ import uvicorn
 from agent.errors import ConfigurationError
 from agent.settings import Settings
 from agent.store import open_database
+from scripts.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
 from scripts.complete import check_complete
 from scripts.servers import ServerFailed
 
@@ -44,7 +46,14 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
     with _listening(family, address) as listening:
         shown = f"[{address[0]}]" if family is socket.AF_INET6 else str(address[0])
         on_up(f"http://{shown}:{listening.getsockname()[1]}")
-        config = uvicorn.Config("api.index:app", server_header=False, timeout_graceful_shutdown=GRACE_SECONDS)
+        BoundedProtocol.most = most_connections()
+        logging.getLogger("asyncio").addFilter(OncePerSecond("socket.accept() out of system resource"))
+        config = uvicorn.Config(
+            "api.index:app",
+            http=BoundedProtocol,
+            server_header=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
         uvicorn.Server(config).run(sockets=[listening])
 
 
