@@ -15,11 +15,12 @@ from agent.models import Job, Run
 __all__ = ["FURTHEST", "NEAR", "ClockWatch", "mended", "untimely"]
 
 FURTHEST: Final = timedelta(hours=25)
-"""How far ahead a tick can be due, or a wait end: limits are free again the next day. What is stored further ahead
-was stored by a clock that was wrong, and counts as over."""
+"""How far ahead a tick can be due, or a wait end: limits are free again the next day. What is stored further
+ahead was stored by a clock that was wrong, and counts as over. A lease, too: it lasts for minutes, but whoever
+asks for it may have slept, and then asks with a time that is as old."""
 
 NEAR: Final = timedelta(minutes=15)
-"""How far two right clocks may differ, and a lease may last, at the most."""
+"""How far two right clocks may differ, and the times of a job lie ahead, at the most."""
 
 _KEPT: Final = timedelta(minutes=10)
 _MOST_SOURCES: Final = 200

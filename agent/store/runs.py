@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
 from agent import ledger
-from agent.clocks import NEAR
+from agent.clocks import FURTHEST
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId
@@ -120,7 +120,7 @@ class RunStore:
         None: it is not to be had. A lease that ends further ahead than any can was taken by a wrong clock, and
         is over. It is not due again before the lease is over, so nobody else finds it among what is due.
         """
-        over: list[Bson] = [{"lease.until": {"$lte": now}}, {"lease.until": {"$gt": now + NEAR}}]
+        over: list[Bson] = [{"lease.until": {"$lte": now}}, {"lease.until": {"$gt": now + FURTHEST}}]
         free: list[Bson] = [{"lease": None}, *over]
         due: Bson = {"nextTickAt": {"$lte": now}} if if_due else {}
         found = await self._of("runs").update(
