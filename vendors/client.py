@@ -34,6 +34,7 @@ from vendors.answers import (
 from vendors.errors import InvalidVendor, VendorError
 from vendors.guard import GuardedTransport
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_token
+from vendors.room import FREE, Room
 from vendors.withholding import withhold, withhold_from_error
 from x402.client import READ_ON, BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
@@ -78,6 +79,7 @@ class VendorClient:
         """`secret_for` gives a vendor's bearer token, wherever it is kept."""
         self._http = http
         self._secret_for = secret_for
+        self._room = Room()
 
     async def quote(
         self, vendor: Vendor, *, job_type: str, gpu_type: str, max_hours: float, within: float
@@ -195,7 +197,8 @@ class VendorClient:
         try:
             async with deadline:
                 response = await self._http.send(request, stream=True, auth=auth, follow_redirects=False)
-                return await _whole(response, cut=call is Call.STATUS or (auth is not None and auth.paid))
+                cut = call is Call.STATUS or (auth is not None and auth.paid)
+                return await _whole(response, self._room, vendor.vendor_id, cut=cut)
         except Exception as exc:
             paid = auth is not None and auth.paid
             late = isinstance(exc, TimeoutError) and deadline.expired()
@@ -251,17 +254,23 @@ class VendorClient:
         return token
 
 
-async def _whole(response: httpx.Response, *, cut: bool) -> httpx.Response:
+async def _whole(response: httpx.Response, room: Room, vendor_id: str, *, cut: bool) -> httpx.Response:
     """The response with its body. `cut`: of one that is too long, as much as may be read; marked as `CUT`."""
-    body = bytearray()
+    body, taken = bytearray(), 0
     extensions = response.extensions
     try:
         async for chunk in response.aiter_raw():
+            more = max(0, len(body) + len(chunk) - FREE - taken)
+            if not room.take(vendor_id, more):
+                raise ResponseTooLarge(f"there is no room for more than the first {len(body)} bytes now")
+            taken += more
             body += chunk
     except ResponseTooLarge:
         if not cut:
             raise
         extensions = {**extensions, CUT: True}
+    finally:
+        room.give(vendor_id, taken)
     return httpx.Response(
         response.status_code,
         headers=[(name, value) for name, value in response.headers.raw if name.lower() != b"content-length"],
