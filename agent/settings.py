@@ -7,6 +7,7 @@ With nothing set, local commands work: the embedded store, a throw-away wallet k
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
@@ -40,6 +41,31 @@ __all__ = ["MOCK_SECRET", "Settings", "load_settings"]
 
 MOCK_SECRET: Final = "mock-vendor-secret"  # noqa: S105 (the mock vendors' published default, worth nothing)
 """Bearer token that the mock vendors take when they are told no other."""
+
+_OUR_PREFIXES: Final = (
+    "ALLOWED_",
+    "API_",
+    "CDP_",
+    "CRON_",
+    "FIREWORKS_",
+    "FIRST_SEEN_",
+    "GPU_VENDOR_",
+    "LOOPBACK_",
+    "MAX_",
+    "MONGODB_",
+    "PATIENCE_",
+    "PLANNER_",
+    "POLL_",
+    "PURSER_",
+    "SEALING_",
+    "STALL_",
+    "TICK_",
+    "X402_",
+)
+_OTHERS: Final = frozenset({"PURSER_KEYSTORE_PASSWORD", "PURSER_URL", "X402_NETWORK", "X402_RELAYER_KEY"})
+"""Variables of the command and of the mock vendor, which may stand in the same `.env`."""
+_ALIKE: Final = 0.88
+"""How alike two names must be (0..1, as `difflib` has it) for one to be taken for the other misspelt."""
 
 _VENDOR_SECRET: Final = re.compile(r"GPU_VENDOR_SECRET(_[A-Z0-9_]{1,64})?")
 _LEAST: Final = {"nonce_secret": 32, "api_token": 16, "cron_secret": 16}
@@ -340,6 +366,8 @@ def load_settings() -> Settings:
         ConfigurationError: a value is not usable; the message names the variable, never the value.
     """
     named = environment()
+    if misspelt := _misspelt(named):
+        raise ConfigurationError(f"settings that are none: {misspelt}")
     tokens = {name: SecretStr(value) for name, value in named.items() if _VENDOR_SECRET.fullmatch(name)}
     given = {field: named[field.upper()] for field in Settings.model_fields if field.upper() in named}
     try:
@@ -352,6 +380,20 @@ def load_settings() -> Settings:
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
     keep_out(*settings.secrets)
     return settings
+
+
+def _misspelt(named: Mapping[str, str]) -> str:
+    """Names that begin as ours do, are none, and look very much like one: a limit that is not set is no limit."""
+    ours = {field.upper() for field in Settings.model_fields}
+    told = []
+    for name in sorted(named):
+        if name in ours or name in _OTHERS or not name.startswith(_OUR_PREFIXES) or _VENDOR_SECRET.fullmatch(name):
+            continue
+        from difflib import get_close_matches  # no cold start waits for what is hardly ever needed
+
+        if alike := get_close_matches(name, ours, n=1, cutoff=_ALIKE):
+            told.append(f"{name} (did you mean {alike[0]}?)")
+    return ", ".join(told)
 
 
 def _listed(value: str | None) -> frozenset[str] | None:

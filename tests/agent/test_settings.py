@@ -313,3 +313,45 @@ def test_a_limit_over_time_needs_a_store_that_remembers(monkeypatch: pytest.Monk
     assert Settings.model_validate({limit.lower(): "1.5"}).missing() == []
     assert "MONGODB_URI" in Settings.model_validate(bounded).missing()[0]
     assert Settings.model_validate(bounded | {"mongodb_uri": "mongodb://127.0.0.1"}).missing() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("MAX_PER_PAYMNT", "MAX_PER_PAYMENT"),
+        ("MAX_PER_DAYS", "MAX_PER_DAY"),
+        ("MAX_PER_WALET", "MAX_PER_WALLET"),
+        ("ALLOWED_PAYEE", "ALLOWED_PAYEES"),
+        ("X402_NETWORKSS", "X402_NETWORKS"),
+        ("API_TOKENS", "API_TOKEN"),
+    ],
+)
+def test_a_misspelt_setting_is_named_and_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, meant: str
+) -> None:
+    """A limit that is set under another name is none, and nobody would know."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "1")
+    with pytest.raises(ConfigurationError, match=rf"{name} \(did you mean {meant}\?\)") as refused:
+        load_settings()
+    assert "1" not in str(refused.value).replace("402", "")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "X402_NETWORK",
+        "X402_RELAYER_KEY",
+        "GPU_VENDOR_SECRET_GAMMA",
+        "PURSER_URL",
+        "MAX_CONNECTIONS",
+        "API_BASE_URL",
+        "TICK",
+    ],
+)
+def test_a_variable_of_somebody_else_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(name, "some-value-of-theirs")
+    load_settings()
