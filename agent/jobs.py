@@ -160,7 +160,8 @@ def _alive(job: Job, report: JobReport, now: datetime) -> Job:
     if signs == job.signs:
         return job
     progress = job.progress if report.progress is None else report.progress
-    return job.model_copy(update={"progress": progress, "signs": signs, "progress_at": now})
+    at = max(job.progress_at, now)  # a clock that was behind for a tick makes no sign of life older
+    return job.model_copy(update={"progress": progress, "signs": signs, "progress_at": at})
 
 
 def _news(job: Job, report: JobReport, now: datetime) -> datetime | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from agent.access import Key
@@ -13,6 +13,9 @@ from agent.store.runs import RunStore
 from agent.world import World
 
 __all__ = ["MAX_HISTORY", "LeasedRun"]
+
+LONGEST_SLEEP: Final = timedelta(hours=24)
+"""How far ahead the next tick can be: less than what counts as over (`agent.clocks.FURTHEST`)."""
 
 MAX_HISTORY: Final = 50
 """Phases that a run's document keeps; the trail has all of them."""
@@ -67,6 +70,8 @@ class LeasedRun:
 
     async def release(self, next_tick_at: datetime | None) -> Run:
         """Commit for the last time, give the lease back, and return the run as stored."""
+        if next_tick_at is not None:  # further ahead only a wrong clock says so
+            next_tick_at = min(next_tick_at, self._world.now() + LONGEST_SLEEP)
         self.set(lease=None, next_tick_at=next_tick_at, stumble=None, finished_tick=self.draft.tick)
         await self.commit()
         return self.draft

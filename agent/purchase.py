@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
+from urllib.parse import urlsplit
 
 from bson import ObjectId
 
@@ -163,7 +164,7 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
 async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
     """Send the order: unpaid first where nothing is signed, with the stored bytes where something is."""
     job, reservation = desk.draft.jobs[job_id], desk.draft.reservations[job_id]
-    found = await reason_to_stop(desk, services, desk.draft, job.vendor_id, signed=reservation.authorization)
+    found = await reason_to_stop(desk, services, job.vendor_id, signed=reservation.authorization)
     if isinstance(found, Stop):
         _ask_no_more(desk, services, job_id, found.code, found.why)
         return
@@ -230,12 +231,11 @@ async def _authorize(
         desk.draft = ledger.count_in(desk.draft, job_id, keys)
         await desk.commit()
     await take(services, desk.draft, job_id, wanted)
-    stored = await services.runs.get(desk.draft.id)
-    found = await reason_to_stop(desk, services, stored, vendor.vendor_id, asked=vendor)
+    now = services.world.now()
+    await _check_clock(services, vendor, challenge, offer, reservation.created_at, now)
+    found = await reason_to_stop(desk, services, vendor.vendor_id, asked=vendor, pay_to=offer.pay_to)
     if isinstance(found, Stop):
         raise Stopped(found)
-    now = services.world.now()
-    await _check_clock(services, vendor.vendor_id, challenge, offer, reservation.created_at, now)
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)
     signed = signed.model_copy(update={"sent_to": vendor.endpoint})
     desk.draft = booking.authorized(
@@ -246,7 +246,7 @@ async def _authorize(
 
 
 async def _check_clock(
-    services: Services, vendor_id: str, challenge: Challenge, offer: Offer, reserved_at: datetime, now: datetime
+    services: Services, vendor: Vendor, challenge: Challenge, offer: Offer, reserved_at: datetime, now: datetime
 ) -> None:
     """What is signed now must be valid for who takes it: by the vendor's clock, and by the chain's.
 
@@ -259,12 +259,12 @@ async def _check_clock(
     if head is not None:
         clocks.chain_says(offer.network, head.time - moment, now)
     if challenge.clock_skew is not None:
-        clocks.vendor_says(vendor_id, challenge.clock_skew, now)
-    if why := clocks.wrong(now):
+        clocks.vendor_says(urlsplit(vendor.endpoint).hostname or "", challenge.clock_skew, now)
+    if why := clocks.wrong(now, offer.network):
         raise ClockWrong(why)
     skew = challenge.clock_skew
     if skew is not None and (why := untimely(skew, moment, valid_after, valid_before)):
-        raise ClockWrong(f"nothing is signed for {vendor_id}: {why}")
+        raise ClockWrong(f"nothing is signed for {vendor.vendor_id}: {why}")
 
 
 def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception) -> None:

@@ -26,8 +26,11 @@ from agent.turns import fair_page
 __all__ = ["CONCURRENT_TICKS", "Done", "Round", "tick_due"]
 
 CONCURRENT_TICKS: Final = 500
-"""Ticks that one process has under way at a time. Nearly all of a tick is waiting: for a planner, a vendor, the
-database."""
+"""Ticks that one process has under way at a time, at the most. Nearly all of a tick is waiting: for a planner or a
+vendor. While it waits for the database, and others with it, no more are begun: a slow one makes a round slow."""
+
+BURST: Final = 8
+"""Ticks that are begun before a look at whether the database keeps up."""
 
 PAGE: Final = 1_000
 """Due runs that are looked up at a time."""
@@ -114,8 +117,12 @@ class Round:
                     except StoreUnavailable as exc:  # who is under way may not need it any more
                         trouble = exc
                         self.leave(self._services.settings.tick_deadline_seconds)
+                begun = 0
                 while self._queue and self._may_begin():
                     self._begin(self._queue.popleft())
+                    begun += 1
+                    if begun % BURST == 0:  # what has begun asks for the database now, and is seen to wait for it
+                        await asyncio.sleep(0)
                 if not self._under_way or self._deadline.remaining() <= 0:
                     break
                 await self._wait()
@@ -128,7 +135,8 @@ class Round:
 
     def _may_begin(self) -> bool:
         in_time = self._deadline.remaining() >= self._services.settings.tick_deadline_seconds
-        return in_time and not self._leaving and len(self._under_way) < CONCURRENT_TICKS
+        free = len(self._under_way) < CONCURRENT_TICKS and not self._services.runs.crowded
+        return in_time and not self._leaving and free
 
     def _worth_a_look(self) -> bool:
         if not self._may_begin():

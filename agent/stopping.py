@@ -40,20 +40,24 @@ class Stopped(PurserError):
 async def reason_to_stop(
     desk: LeasedRun,
     services: Services,
-    run: Run,
     vendor_id: str,
     *,
     asked: Vendor | None = None,
+    pay_to: str | None = None,
     signed: SignedAuthorization | None = None,
 ) -> Stop | Vendor:
     """Why nothing may be paid at this vendor, or the vendor as it is registered now.
 
-    `run` is the run as it is stored. `asked` is the vendor as it was when it was asked, `signed` what was signed
-    for it: who is paid, and where, must still be the same.
+    Run, key and vendor are read anew where money is about to move: `asked` is the vendor as it was when it was
+    asked and `pay_to` whom it wants paid, `signed` what was signed for it. Who is paid, and where, must still be
+    the same.
 
     Raises:
         StoreUnavailable
     """
+    run = desk.draft
+    if asked is not None or signed is not None:
+        run, desk.key_read_at = await services.runs.get(desk.draft.id), None
     if why := _over(run, services):
         return Stop("run_ended", why)
     try:
@@ -69,7 +73,7 @@ async def reason_to_stop(
         return Stop("vendor_removed", why)
     if refused := barred(limits, vendor):
         return Stop("vendor_barred", refused)
-    if why := _changed(vendor, asked, signed):
+    if why := _changed(vendor, asked, pay_to, signed):
         return Stop("vendor_changed", why)
     return vendor
 
@@ -83,15 +87,13 @@ def _over(run: Run, services: Services) -> str | None:
     return None if run.ending is None else f"the run is ending: {run.ending.message}"
 
 
-def _changed(vendor: Vendor, asked: Vendor | None, signed: SignedAuthorization | None) -> str | None:
-    if signed is not None:
-        if vendor.pay_to is not None and vendor.pay_to.lower() != signed.pay_to.lower():
-            return "the vendor's payee is another one now"
-        if signed.sent_to not in (None, vendor.endpoint):
-            return "the vendor is at another place now"
-    if asked is not None:
-        if asked.pay_to is not None and vendor.pay_to != asked.pay_to:
-            return "the vendor's payee was changed while it was asked"
-        if vendor.endpoint != asked.endpoint:
-            return "the vendor's endpoint was changed while it was asked"
+def _changed(
+    vendor: Vendor, asked: Vendor | None, pay_to: str | None, signed: SignedAuthorization | None
+) -> str | None:
+    payee = pay_to if signed is None else signed.pay_to
+    if payee is not None and (vendor.pay_to or "").lower() != payee.lower():
+        return "the vendor's payee is another one now"
+    place = signed.sent_to if signed is not None else asked.endpoint if asked is not None else None
+    if place is not None and place.rstrip("/") != vendor.endpoint.rstrip("/"):
+        return "the vendor is at another place now"
     return None

@@ -33,6 +33,7 @@ __all__ = ["CHAIN_PATIENCE", "chain_of", "head_of", "look", "pick", "purse_for",
 CHAIN_PATIENCE: Final = timedelta(hours=1)
 """How long an authorization that has run out waits for the chain to tell. Then it is booked without it."""
 
+_HEAD_SECONDS: Final = 3.0
 CHAIN_SECONDS: Final = 8.0
 """Most seconds that one question to a chain may take."""
 
@@ -59,7 +60,7 @@ async def head_of(services: Services, network: str) -> Block | None:
     if chain is None:
         return None
     with suppress(ChainError, TimeoutError):
-        async with asyncio.timeout(CHAIN_SECONDS):
+        async with asyncio.timeout(_HEAD_SECONDS):
             return await chain.head()
     return None
 

@@ -18,7 +18,7 @@ __all__ = ["http_client"]
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Longest answer that is read, in bytes."""
 
-_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "[::1]")
+_THIS_MACHINE: Final = ("localhost", "127.0.0.1", "::1")
 CONNECT_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 180.0
 """How long an answer may take where a request says nothing else: a vendor may wait two minutes for the chain."""
@@ -51,12 +51,19 @@ def _proxies() -> dict[str, httpx.AsyncBaseTransport | None]:
         through = BoundedTransport(httpx.AsyncHTTPTransport(proxy=proxy), MAX_ANSWER)
         found: dict[str, httpx.AsyncBaseTransport | None] = {"https://": through}
         for host in (*_THIS_MACHINE, *filter(None, direct)):
-            name = host.removeprefix(".")
-            found |= {f"https://{name}": None, f"https://*.{name}": None} if name[:1].isalpha() else {}
-            found |= {} if name[:1].isalpha() else {f"https://{name}": None}
-        httpx.AsyncClient(mounts=found)
-    except (ValueError, httpx.InvalidURL):
-        raise ConfigurationError(
-            "HTTPS_PROXY or NO_PROXY cannot be used: name a proxy like http://host:3128"
-        ) from None
+            found |= dict.fromkeys(_patterns(host))
+        httpx.AsyncClient(mounts=found, trust_env=False)
+    except (ImportError, ValueError, httpx.InvalidURL):
+        why = "HTTPS_PROXY or NO_PROXY cannot be used: name a proxy like http://host:3128"
+        raise ConfigurationError(why) from None
     return found
+
+
+def _patterns(host: str) -> tuple[str, ...]:
+    """What an entry of NO_PROXY stands for: a name and those below it, or an address. Networks are passed over."""
+    name = host.removeprefix(".")
+    if "/" in name:
+        return ()
+    if name.count(":") > 1:
+        return (f"https://[{name.strip('[]')}]",)
+    return (f"https://{name}", f"https://*.{name}") if name[:1].isalpha() else (f"https://{name}",)

@@ -77,5 +77,8 @@ async def look_up(host: str, port: int) -> Found:
         with suppress(RuntimeError):  # the loop is closed
             loop.call_soon_threadsafe(tell, answer)
 
-    threading.Thread(target=ask, name=f"look-up of {host[:64]}", daemon=True).start()
+    try:
+        threading.Thread(target=ask, name=f"look-up of {host[:64]}", daemon=True).start()
+    except RuntimeError as exc:
+        raise OSError(f"no thread could be started for it: {exc}") from exc
     return await found

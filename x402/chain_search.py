@@ -69,6 +69,8 @@ class LogSearch:
                     self._span = min(self._span * 2, _MOST_BLOCKS)  # a refusal may have had another reason
                     return found[0]
                 start = end + 1
+        for number in range(1, ranges + 1):  # a node that lags has said nothing: the next search begins anew
+            self._reached.pop((authorization.nonce, number), None)
         raise ChainUnclear("the nonce is spent and no log says on what")
 
     def _keep(self, where: tuple[str, int], start: int) -> None:

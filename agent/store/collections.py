@@ -62,6 +62,11 @@ class Database(Protocol):
     embedded: bool
     """Lives in this process's memory and dies with it."""
 
+    @property
+    def crowded(self) -> bool:
+        """Whether operations wait for others to end: no time to begin more."""
+        ...
+
     def collection(self, name: str) -> Collection: ...
 
     async def ping(self) -> None: ...

@@ -18,6 +18,7 @@ class EmbeddedDatabase:
     """A database that lives and dies with this object."""
 
     embedded = True
+    crowded = False
 
     def __init__(self) -> None:
         """Empty."""

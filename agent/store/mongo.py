@@ -7,8 +7,8 @@ invocation. So each loop has a client of its own, which is closed when the loop 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
@@ -22,16 +22,51 @@ from agent.store.collections import Bson, DuplicateId, Keys, projection
 
 __all__ = ["MongoDatabase"]
 
+CONNECTIONS: Final = 32
+"""Connections of one process: there may be many processes. They are opened as needed."""
+
 _OPTIONS: Final[dict[str, Any]] = {
     "tz_aware": True,
     "datetime_conversion": "DATETIME_AUTO",  # one beyond Python's is refused with its document
-    "maxPoolSize": 32,  # per process, and there may be many; opened as needed: a round ticks hundreds at a time
+    "maxPoolSize": CONNECTIONS,
     "maxIdleTimeMS": 60_000,
     "connectTimeoutMS": 4_000,
     "appname": "purser",
 }
+_TURN_SECONDS: Final = 20.0
 _DUPLICATE_KEY: Final = 11000
 _GOODBYE_SECONDS: Final = 1.0
+
+
+class _Turns:
+    """Who may use a connection now. A wait for one is a wait for others of this process, and no outage: the driver
+    would count it into the time that an operation may take.
+    """
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(CONNECTIONS)
+        self.waiting = 0
+
+    @asynccontextmanager
+    async def one(self) -> AsyncIterator[None]:
+        """Hold a connection; the driver's errors become ours.
+
+        Raises:
+            StoreUnavailable: none was free for `_TURN_SECONDS`, or the database did not answer as it should.
+        """
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise StoreUnavailable(f"no connection was free for {_TURN_SECONDS:g} s; try again") from None
+        finally:
+            self.waiting -= 1
+        try:
+            with _translated():
+                yield
+        finally:
+            self._turns.release()
 
 
 @contextmanager
@@ -66,6 +101,7 @@ class MongoDatabase:
         self._patience_ms = patience_ms
         self._name = name
         self._clients = PerLoop(self._client, _close)
+        self._turns = PerLoop(_Turns, _nothing)
         self._client()  # whether it can be made is known at once; it is not opened
 
     def _client(self) -> AsyncMongoClient[Bson]:
@@ -86,11 +122,16 @@ class MongoDatabase:
             read_concern=ReadConcern("majority"),
             read_preference=ReadPreference.PRIMARY,
         )
-        return MongoCollection(database.get_collection(name))
+        return MongoCollection(database.get_collection(name), self._turns.get())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether operations of this loop wait for a connection: no time to begin more."""
+        return self._turns.get().waiting > 0
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""
-        with _translated():
+        async with self._turns.get().one():
             await self._clients.get().admin.command("ping")
 
     async def drop(self) -> None:
@@ -101,6 +142,10 @@ class MongoDatabase:
     async def close(self) -> None:
         """Close the connections of this loop."""
         await self._clients.close()
+
+
+async def _nothing(_: _Turns) -> None:
+    """There is nothing to close."""
 
 
 async def _close(client: AsyncMongoClient[Bson]) -> None:
@@ -115,33 +160,34 @@ async def _close(client: AsyncMongoClient[Bson]) -> None:
 class MongoCollection:
     """`Collection` on a server."""
 
-    def __init__(self, collection: AsyncCollection[Bson]) -> None:
+    def __init__(self, collection: AsyncCollection[Bson], turns: _Turns) -> None:
         """Wrap the driver's collection."""
         self.driver = collection
+        self._turns = turns
 
     async def find_one(self, where: Mapping[str, Any]) -> Bson | None:
-        with _translated():
+        async with self._turns.one():
             return await self.driver.find_one(where)
 
     async def find(
         self, where: Mapping[str, Any], sort: Keys, limit: int, fields: Sequence[str] | None = None
     ) -> list[Bson]:
-        with _translated():
+        async with self._turns.one():
             found = self.driver.find(where, projection(fields), sort=list(sort) or None, limit=limit)
             return await found.to_list()
 
     async def count(self, where: Mapping[str, Any], limit: int | None = None) -> int:
-        with _translated():
+        async with self._turns.one():
             if limit is None:
                 return await self.driver.count_documents(where)
             return await self.driver.count_documents(where, limit=limit)
 
     async def insert(self, document: Bson) -> None:
-        with _translated():
+        async with self._turns.one():
             await self.driver.insert_one(document)
 
     async def insert_new(self, documents: Sequence[Bson]) -> None:
-        with _translated():
+        async with self._turns.one():
             try:
                 await self.driver.insert_many(documents, ordered=False)
             except BulkWriteError as exc:
@@ -150,18 +196,18 @@ class MongoCollection:
                     raise
 
     async def update(self, where: Mapping[str, Any], change: Mapping[str, Any]) -> Bson | None:
-        with _translated():
+        async with self._turns.one():
             return await self.driver.find_one_and_update(where, change, return_document=ReturnDocument.AFTER)
 
     async def replace(self, where: Mapping[str, Any], document: Bson, *, upsert: bool) -> bool:
-        with _translated():
+        async with self._turns.one():
             result = await self.driver.replace_one(where, document, upsert=upsert)
             return result.matched_count > 0 or result.upserted_id is not None
 
     async def delete(self, where: Mapping[str, Any]) -> bool:
-        with _translated():
+        async with self._turns.one():
             return (await self.driver.delete_one(where)).deleted_count > 0
 
     async def ensure_index(self, keys: Keys) -> None:
-        with _translated():
+        async with self._turns.one():
             await self.driver.create_index(list(keys))

@@ -72,6 +72,11 @@ class RunStore:
         """Nothing is opened before the first operation."""
         self._database = database
 
+    @property
+    def crowded(self) -> bool:
+        """Whether operations on the database wait for others: no time to begin more ticks."""
+        return self._database.crowded
+
     async def init(self) -> None:
         """Make the indexes. Repeatable; never on the request path."""
         for name, indexes in INDEXES.items():

@@ -89,6 +89,11 @@ class WatchedDatabase:
 
     embedded = True
 
+    @property
+    def crowded(self) -> bool:
+        """As the inner one."""
+        return self._inner.crowded
+
     def __init__(self, inner: Database, watcher: Watcher) -> None:
         """Everything goes on to `inner`."""
         self._inner = inner

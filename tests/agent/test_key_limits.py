@@ -72,17 +72,17 @@ async def test_a_run_without_a_key_counts_for_none_and_reads_none() -> None:
     assert await the_sums(stage) == {}
 
 
-async def test_a_tick_that_starts_a_job_reads_the_key_once() -> None:
-    """And one that waits does not."""
+async def test_a_tick_that_starts_a_job_reads_the_key_twice() -> None:
+    """First, and right before it signs; one that waits does not."""
     reaper = Reaper()
     stage = await a_stage(watcher=reaper)
     run = await started(stage, await keyed(stage, max_per_day=5_000_000))
     reaper.log.clear()
 
     await stage.tick(run)
-    assert reaper.log.count("find_one keys") == 1
+    assert reaper.log.count("find_one keys") == 2
     await stage.tick(run)
-    assert reaper.log.count("find_one keys") == 1
+    assert reaper.log.count("find_one keys") == 2
 
 
 @pytest.mark.parametrize(
@@ -398,14 +398,15 @@ class Revoking(Reaper):
 
 
 async def test_whenever_a_key_is_revoked_what_is_looked_up_after_it_is_not_bought() -> None:
-    """After each effect in turn: as many purchases as the key was read before, and then the run ends."""
+    """After each effect in turn: as many purchases as the key was read for before they were signed, and then the
+    run ends."""
     ends: list[str] = []
     for which in range(1, 200):
         ended, stage, read = await ended_with(which)
-        assert len(paid(stage)) == min(read, 2), which
-        assert ended.status == ("completed" if read == 2 else "failed"), which
+        assert len(paid(stage)) == min(read // 2, 2), which
+        assert ended.status == ("completed" if read == 4 else "failed"), which
         assert ended.failure is None or ended.failure.code == "key_revoked", which
         ends.append(ended.status)
-        if read == 2:
+        if read == 4:
             break
     assert len(ends) > 20

@@ -11,8 +11,10 @@ import pytest
 
 from agent import runs
 from agent.models import Run
+from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage
+from x402.chain import Block
 
 OTHER = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 Order = Callable[[Stage, Run], Awaitable[object]]
@@ -129,3 +131,47 @@ async def test_nothing_is_paid_after_the_deadline_by_whoever_finds_the_reservati
 
     assert ended.failure is not None
     assert (ended.failure.code, ended.budget_spent, stage.record.payments) == ("deadline_passed", 0, [])
+
+
+async def test_an_order_given_while_the_chain_is_asked_about_its_time_is_heard() -> None:
+    """Nothing is awaited between the last look and the signature."""
+    stage = await a_stage()
+    chain = LedgerChain(stage.chain, stage.clock.unix)
+    stage.services = replace(stage.services, chains={"eip155:84532": chain})
+    run = await stage.start()
+    inner = chain.head
+
+    async def slow() -> Block:
+        await cancelled(stage, run)
+        return await inner()
+
+    chain.head = slow  # type: ignore[method-assign]  # a node that takes its time
+    await stage.tick(run)
+
+    assert stage.record.payments == []
+
+
+async def test_the_case_of_an_address_and_a_slash_are_no_change() -> None:
+    """The same payee at the same place, spelt otherwise, is paid as before."""
+    stage = await a_stage()
+    run = await stage.start()
+
+    async def respelt(stage: Stage, _: Run) -> object:
+        return await stage.services.vendors.change(
+            "gpu_vendor_1",
+            lambda each: replace(each, pay_to=str(each.pay_to).lower(), endpoint=f"{each.endpoint}/"),
+        )
+
+    between_the_402_and_the_signature(stage, run, respelt)
+    assert (await stage.tick(run)).message == "Job started"
+
+
+async def test_a_payee_that_the_operator_names_for_a_vendor_without_one_is_the_only_one() -> None:
+    """Also when the vendor has named another meanwhile."""
+    stage = await a_stage(pinned=False)
+    run = await stage.start()
+    between_the_402_and_the_signature(stage, run, paid_elsewhere)
+
+    await stage.tick(run)
+
+    assert stage.record.payments == []

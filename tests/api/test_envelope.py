@@ -40,7 +40,7 @@ async def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.
         "404": await api.http.get("/api/nowhere"),
         "404 with a slash": await api.http.get("/api/runs/"),
         "405": await api.http.put("/api/runs"),
-        "405 of HEAD": await api.http.head("/api/runs"),
+        "405 of HEAD": await api.http.head("/api/agent-start"),
         "405 of OPTIONS": await api.http.options("/api/agent-start"),
         "405 of nobody's method": await api.http.request("BREW", "/api/runs"),
         "413": await api.post("/api/agent-start", {"goal": "x" * 70_000}, **bearer),
@@ -200,7 +200,7 @@ def test_over_a_socket_too(tmp_path: Path) -> None:
         large = http.get("/api/runs", headers={"X-Much": "x" * MAX_HEADERS})
         well = http.get("/api/health")
 
-    assert (head.status_code, head.content, head.headers["allow"]) == (405, b"", "GET")
+    assert (head.status_code, head.content) == (200, b"")
     assert (long.status_code, long.json()["code"]) == (414, "uri_too_long")
     assert (large.status_code, large.json()["code"]) == (431, "headers_too_large")
     assert well.status_code == 200

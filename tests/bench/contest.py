@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -88,17 +89,25 @@ class _Worker:
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
+        self.failures: Counter[str] = Counter()
+        self.why: dict[str, str] = {}
+        """What failed, and why the last time, by task."""
 
     def do(self, task: str, times: int, url: str = "") -> list[float]:
-        """What each time took, in seconds."""
+        """What each time took, in seconds, of those that went well; the others are counted in `failures`."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(json.dumps([task, times, url]) + "\n")
-        self._process.stdin.flush()
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the worker ended while it was at {task!r}; it said why above")
-        found: list[float] = json.loads(line)
+        try:
+            self._process.stdin.write(json.dumps([task, times, url]) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except OSError:
+            line = ""
+        found: list[float]
+        found, failed, why = json.loads(line) if line else ([], times, "the worker has ended; it said why above")
+        if failed:
+            self.failures[task] += failed
+            self.why[task] = why
         return found
 
 
@@ -135,15 +144,17 @@ class _Stand:
 class _Book:
     figures: Figures = field(default_factory=dict)
 
-    def note(self, row: str, name: str, figure: float) -> None:
-        self.figures.setdefault(row, {}).setdefault(name, []).append(figure)
+    def note(self, row: str, name: str, figure: float | None) -> None:
+        """A figure; None: there is none, for all tries failed."""
+        found = self.figures.setdefault(row, {}).setdefault(name, [])
+        if figure is not None:
+            found.append(figure)
 
 
-def run(sizes: Sizes, directory: Path, told: Callable[[str], object]) -> Figures:
+def run(sizes: Sizes, directory: Path, told: Callable[[str], object]) -> tuple[Figures, list[str]]:
     """Let them take turns: every round does every thing with every contestant. `told` hears how far it is.
 
-    Raises:
-        RuntimeError: one of them failed.
+    The figures, and a line for what failed of whom: it is counted and left out, and ends nothing.
     """
     book = _Book()
     with ExitStack() as held:
@@ -159,44 +170,61 @@ def run(sizes: Sizes, directory: Path, told: Callable[[str], object]) -> Figures
         for number in range(sizes.rounds):
             told(f"round {number + 1} of {sizes.rounds}")
             _round(stands, sizes, book)
-    return book.figures
+        failed = [
+            f"{name}: {count} x {task} failed ({stand.worker.why[task]})"
+            for name, stand in stands.items()
+            for task, count in sorted(stand.worker.failures.items())
+        ]
+    return book.figures, failed
 
 
 def _round(stands: Mapping[str, _Stand], sizes: Sizes, book: _Book) -> None:
     """Every thing once. The limit of paying is what it cannot do without: a second request, two entries on the
     disk, a signature, a recovery, and their hashes."""
     ours = stands[OURS].worker
-    stored, limit = median(ours.do("store", sizes.requests)), 0.0
+    stored, limit = _middle(ours.do("store", sizes.requests)), 0.0
     for task in ("sign", "verify"):
         for name, stand in stands.items():
-            book.note(task, name, median(stand.worker.do(task, sizes.calls)))
-        least = median(ours.do(f"limit of {task}", sizes.calls))
+            book.note(task, name, _middle(stand.worker.do(task, sizes.calls)))
+        least = _middle(ours.do(f"limit of {task}", sizes.calls))
         book.note(task, "limit", least)
-        limit += least
+        limit += least or 0.0
     for name, stand in stands.items():
-        plain = median(stand.worker.do("get", sizes.requests, stand.url + _PLAIN))
-        paid = median(stand.worker.do("pay", sizes.requests, stand.url + _PAID))
-        book.note("pay", name, paid - plain)
+        plain = _middle(stand.worker.do("get", sizes.requests, stand.url + _PLAIN))
+        paid = _middle(stand.worker.do("pay", sizes.requests, stand.url + _PAID))
+        book.note("pay", name, _less(paid, plain))
         if name == OURS:
-            book.note("pay", "limit", stored + limit + plain)
-            book.note("pay unstored", "limit", limit + plain)
-            paid = median(stand.worker.do("pay unstored", sizes.requests, stand.url + _PAID))
-        book.note("pay unstored", name, paid - plain)
+            if stored is not None and plain is not None:
+                book.note("pay", "limit", stored + limit + plain)
+                book.note("pay unstored", "limit", limit + plain)
+            paid = _middle(stand.worker.do("pay unstored", sizes.requests, stand.url + _PAID))
+        book.note("pay unstored", name, _less(paid, plain))
     for name, stand in stands.items():
-        (each,) = stand.worker.do("rush", sizes.rush, stand.url + _PAID)
-        book.note("rush", name, 1 / each)
+        each = _middle(stand.worker.do("rush", sizes.rush, stand.url + _PAID))
+        book.note("rush", name, None if each is None else 1 / each)
     for name, stand in stands.items():
-        seconds, size = _started(stand.contestant)
+        seconds, size = _started(stand)
         book.note("start", name, seconds)
         book.note("memory", name, size)
 
 
-def _started(one: Contestant) -> list[float]:
+def _middle(figures: list[float]) -> float | None:
+    return median(figures) if figures else None
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _started(stand: _Stand) -> tuple[float | None, float | None]:
     """Seconds and bytes of a process that gets ready to pay."""
+    one = stand.contestant
     done = subprocess.run(
         [str(one.python), *one.start], cwd=ROOT, env=_environment(one), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(one.start)} failed: {done.stderr[-2000:]}")
-    found: list[float] = json.loads(done.stdout)
-    return found
+        stand.worker.failures["start"] += 1
+        stand.worker.why["start"] = done.stderr.strip().rpartition("\n")[2][:200]
+        return None, None
+    seconds, size = json.loads(done.stdout)
+    return seconds, size

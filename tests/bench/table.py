@@ -75,24 +75,33 @@ def lines(figures: Figures) -> Iterator[str]:
 
 
 def _cells(row: Row, measured: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
-    ours = median(measured[OURS])
-    official, coincurve = median(measured[OFFICIAL]), median(measured[WITH_COINCURVE])
-    limit = median(measured["limit"]) if "limit" in measured else None
+    ours, official = _median(measured[OURS]), _median(measured[OFFICIAL])
+    coincurve, limit = _median(measured[WITH_COINCURVE]), _median(measured.get("limit", ()))
     return (
         row.what,
         _shown(row, measured[OURS]),
         _shown(row, measured[OFFICIAL]),
-        f"{row.ratio(ours, official):.1f}",
+        _ratio(row, ours, official),
         _shown(row, measured[WITH_COINCURVE]),
-        f"{row.ratio(ours, coincurve):.1f}",
+        _ratio(row, ours, coincurve),
         "" if limit is None else _figure(limit * row.scale) + f" {row.unit}",
-        "" if limit is None else f"{ours / limit:.1f}",
+        "" if limit is None or ours is None else f"{ours / limit:.1f}",
         "" if row.goal is None else f"{'>=' if row.most else '<='} {row.goal:g} {row.unit}",
-        row.met(ours),
+        "no" if ours is None else row.met(ours),
     )
 
 
+def _median(figures: Sequence[float]) -> float | None:
+    return median(figures) if figures else None
+
+
+def _ratio(row: Row, ours: float | None, theirs: float | None) -> str:
+    return "" if ours is None or theirs is None else f"{row.ratio(ours, theirs):.1f}"
+
+
 def _shown(row: Row, figures: Sequence[float]) -> str:
+    if not figures:
+        return "failed"
     middle, best = (_figure(figure * row.scale) for figure in (median(figures), row.better(figures)))
     return f"{middle} ({best}) {row.unit}"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench import clockwork
 from tests.bench.contest import OFFICIAL, OURS, WITH_COINCURVE, Figures
 from tests.bench.notebook import Notebook
 from tests.bench.table import ROWS, lines
@@ -62,3 +63,26 @@ async def test_what_is_stored_at_once_is_all_there(tmp_path: Path) -> None:
     await asyncio.gather(*(notes.store({"number": number}) for number in range(5)))
     written = [load_json(line) for line in (tmp_path / "notes.jsonl").read_text().splitlines()]
     assert written == [{"number": number} for number in range(5)]
+
+
+def test_who_has_no_figure_has_failed() -> None:
+    """The table is there all the same, and the other rows of it."""
+    made = figures(1)
+    made["rush"][OFFICIAL] = []
+    table = {row[0]: row for row in cells(made)}
+    assert table["paid requests per second, 32 in flight"][2:4] == ["failed", ""]
+    made["sign"][OURS] = []
+    assert {row[0]: row for row in cells(made)}["sign an authorization and encode the header"][-1] == "no"
+
+
+async def test_a_try_that_fails_is_counted_and_the_others_go_on() -> None:
+    """A closed connection ends no benchmark."""
+    turns = iter([None, ConnectionError("closed"), None])
+
+    async def once() -> None:
+        if (failure := next(turns)) is not None:
+            raise failure
+
+    clockwork.FAILED.clear()
+    assert len(await clockwork.timed(3, once)) == 2
+    assert clockwork.FAILED == ["ConnectionError: closed"]

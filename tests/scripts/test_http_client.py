@@ -40,6 +40,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("https://api.seller.invalid/x", ".seller.invalid", False),
         ("https://seller.invalid/x", "*", False),
         ("https://127.0.0.1:1/x", "", False),
+        ("https://seller.invalid/x", "localhost,127.0.0.1,::1,[::1],10.0.0.0/8, .internal", True),
         ("https://localhost:1/x", "", False),
         ("http://127.0.0.1:1/x", "", False),
     ],
@@ -61,7 +62,8 @@ async def test_https_goes_through_the_proxy_of_the_environment(
 
 
 async def test_a_proxy_that_is_none_is_named(clean: pytest.MonkeyPatch) -> None:
-    clean.setenv("HTTPS_PROXY", "gopher://nowhere")
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
-        async with http_client():
-            pass
+    for proxy in ("gopher://nowhere", "socks5://127.0.0.1:1080"):
+        clean.setenv("HTTPS_PROXY", proxy)
+        with pytest.raises(ConfigurationError, match="HTTPS_PROXY"):
+            async with http_client():
+                pass

@@ -19,7 +19,7 @@ from tests.wire.listening import Wire
 
 pytestmark = needs_server
 
-STARTING_TICK: Final = 12
+STARTING_TICK: Final = 14
 WAITING_TICK: Final = 5
 STATUS: Final = 4
 
@@ -48,7 +48,7 @@ async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heard]:
     await database.close()
 
 
-async def test_a_tick_that_starts_a_job_costs_twelve_commands_at_most(heard: Heard) -> None:
+async def test_a_tick_that_starts_a_job_costs_fourteen_commands_at_most(heard: Heard) -> None:
     """From the claim to the last record: quote, reservation, authorization, settlement and the trail."""
     run = await heard.stage.start()
     heard.commands()

@@ -1,4 +1,5 @@
-"""The official SDK's worker: `[task, times, url]` per line of stdin, a list of seconds per line of stdout.
+"""The official SDK's worker: `[task, times, url]` per line of stdin, `[seconds, failures, why the last]` per
+line of stdout.
 
 Signing and verifying call the SDK's mechanism and codec directly; its client and facilitator, which choose among
 mechanisms and run hooks, come on top of that where a request is paid.
@@ -7,6 +8,7 @@ mechanisms and run hooks, come on top of that where a request is paid.
 import asyncio
 import json
 import sys
+from functools import partial
 from time import perf_counter
 
 import httpx
@@ -22,6 +24,7 @@ from x402.schemas import PaymentPayload, PaymentRequirements, ResourceInfo
 from x402 import x402Client
 
 IN_FLIGHT = 32
+FAILED = []
 
 ACCOUNT = EthAccountSigner(Account.from_key("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"))
 SCHEME = ExactEvmScheme(ACCOUNT)
@@ -50,9 +53,18 @@ async def timed(times, once):
     seconds = []
     for _ in range(times):
         start = perf_counter()
-        await once()
-        seconds.append(perf_counter() - start)
+        if await tried(once):
+            seconds.append(perf_counter() - start)
     return seconds
+
+
+async def tried(once):
+    try:
+        await once()
+    except Exception as exc:
+        FAILED.append(f"{type(exc).__name__}: {exc}"[:200])
+        return False
+    return True
 
 
 async def signed():
@@ -98,22 +110,33 @@ async def pay(times, url):
 async def rush(times, url):
     turns = iter(range(times))
 
+    done = 0
+
     async def buy(http):
+        nonlocal done
         for _ in turns:
-            await paid(http, url)
+            done += await tried(lambda: paid(http, url))
 
     start = perf_counter()
     await asyncio.gather(*map(buy, CLIENTS))
-    return [(perf_counter() - start) / times]
+    return [(perf_counter() - start) / done] if done else []
 
 
 TASKS = {"sign": sign, "verify": verify, "get": get, "pay": pay, "rush": rush}
 
 
+async def extended(figures, task, times, url):
+    figures.extend(await task(times, url))
+
+
 async def main():
     for line in sys.stdin:
         name, times, url = json.loads(line)
-        print(json.dumps(await TASKS[name](times, url)), flush=True)
+        FAILED.clear()
+        figures = []
+
+        await tried(partial(extended, figures, TASKS[name], times, url))
+        print(json.dumps([figures, len(FAILED), FAILED[-1] if FAILED else ""]), flush=True)
 
 
 asyncio.run(main())
