@@ -117,31 +117,19 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     missed = worth_waiting_for(context)
     if missed and all(obstacles(each, context) for each in context.vendors):
         return _wait_for(desk, services, missed)
-    counted = planning_scopes(limits, services.wallet.address, services.world.now())
-    taken = await services.allowances.read([scope.key for scope in counted])
-    # a model is asked for nothing where nothing can be bought: the stub knows that, and why, for free
-    planner = services.planner if could_buy(context) and not exhausted(counted, taken) else StubPlanner()
-    share = deadline.remaining() * PLAN_SHARE
     poll = services.settings.poll_seconds
-    try:
-        async with asyncio.timeout(share + PLAN_GRACE):
-            plan = await planner.plan(context, share)
-    except TimeoutError:
+    plan = await _planned(services, context, limits, deadline.remaining() * PLAN_SHARE)
+    if plan is None:
         desk.note("error", "the planner gave no answer in time")
         return _wait(desk, services, "No plan in time; the next tick asks again", None, poll)
-    if plan.cost_usd_micro:
-        for scope in counted:
-            await services.allowances.spend(scope.key, plan.cost_usd_micro)
     action = plan.action.model_dump()
     desk.note("agent_reasoning", plan.action.reason, _reasoning(plan, action))
     if problems := check(plan.action, context):
         desk.note("error", f"the plan is not allowed: {'; '.join(problems)}")
         return _wait(desk, services, "Plan refused", action, poll)
-    if isinstance(plan.action, Abort) and (unreached := worth_waiting_for(context, due=True)):
-        return _wait_for(
-            desk, services, unreached, action
-        )  # others may be out of the question, these are only away
     if isinstance(plan.action, Abort):
+        if unreached := worth_waiting_for(context, due=True):  # the others may be out of the question, not these
+            return _wait_for(desk, services, unreached, action)
         return _fail(desk, services, "planner_abort", plan.action.reason, action)
     if isinstance(plan.action, Wait):
         return _wait(desk, services, "Waiting", action, plan.action.seconds)
@@ -153,6 +141,25 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
         if step is not None:
             return step
     return await _start(desk, services, plan.action, vendor, action, deadline)
+
+
+async def _planned(services: Services, context: PlanContext, limits: Limits, share: float) -> Plan | None:
+    """What the planner proposes within about `share` seconds, its cost counted; None: no answer came in time.
+
+    A model is asked for nothing where nothing can be bought: the stub knows that, and why, for free.
+    """
+    counted = planning_scopes(limits, services.wallet.address, services.world.now())
+    taken = await services.allowances.read([scope.key for scope in counted])
+    planner = services.planner if could_buy(context) and not exhausted(counted, taken) else StubPlanner()
+    try:
+        async with asyncio.timeout(share + PLAN_GRACE):
+            plan = await planner.plan(context, share)
+    except TimeoutError:
+        return None
+    if plan.cost_usd_micro:
+        for scope in counted:
+            await services.allowances.spend(scope.key, plan.cost_usd_micro)
+    return plan
 
 
 async def _limited(
