@@ -39,8 +39,9 @@ TICKERS: Final = 6
 CANCELS: Final = 5
 KILL_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 450.0
-"""What is left after the last kill must be over by then: a lease lasts 30 s, then everything is free to go on. But a
-payment without an answer whose run was cancelled is not sent again: it is waited for until it has expired, 360 s."""
+"""What is left after the last kill must be over by then: a lease lasts 30 s, then everything is free to go on.
+But a payment without an answer whose run was cancelled is not sent again: it is waited for until it has expired,
+360 s."""
 
 
 @pytest.fixture
