@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from dataclasses import replace
+from datetime import UTC, datetime
 from time import perf_counter, process_time
 from typing import Final
 
@@ -19,11 +20,25 @@ from agent.store.mongo import MongoDatabase
 from agent.wiring import wire
 from agent.world import real_world
 from tests.bench.service.table import Figure
+from vendors.models import Vendor
 
 __all__ = ["measure"]
 
 PLAN_SECONDS: Final = 1.0
 _USERS: Final = 10
+
+_VENDOR: Final = Vendor(
+    vendor_id="v",
+    name="v",
+    endpoint="https://gpu.example",
+    base_price_per_hour=1_000_000,
+    reliability_score=0.9,
+    reliability_prior=0.9,
+    supported_gpu_types=("A100",),
+    pay_to=None,
+    secret_ref="GPU_VENDOR_SECRET",
+    created_at=datetime(2026, 1, 1, tzinfo=UTC),
+)
 
 
 class Ponderous:
@@ -72,6 +87,7 @@ async def measure(database: MongoDatabase, runs: int, seconds: float) -> list[Fi
     """Ticks finished per second over so many seconds, once all are under way."""
     planner = Ponderous()
     services: Services = replace(wire(Settings(), real_world(), database), planner=planner)
+    await services.vendors.add(_VENDOR)  # without one no planner would be asked
     for number in range(runs):
         order = Order(f"u{number % _USERS}", "Fine-tune tiny-llm", 5_000_000, Constraints())
         await start(services.runs, services.world, order, None)
@@ -81,7 +97,7 @@ async def measure(database: MongoDatabase, runs: int, seconds: float) -> list[Fi
     before, since, worked = ticking.ticks, perf_counter(), process_time()
     await asyncio.sleep(seconds)
     ticks = ticking.ticks - before
-    rate, each = ticks / (perf_counter() - since), (process_time() - worked) / ticks * 1e3
+    rate, each = ticks / (perf_counter() - since), (process_time() - worked) / max(1, ticks) * 1e3
     ticking.stop()
     await under_way
     await services.close()
