@@ -126,8 +126,8 @@ class MongoDatabase:
 
     @property
     def crowded(self) -> bool:
-        """Whether operations of this loop wait for a connection: no time to begin more."""
-        return self._turns.get().waiting > 0
+        """Whether as many operations of this loop wait for a connection as there are: no time to begin more."""
+        return self._turns.get().waiting >= CONNECTIONS
 
     async def ping(self) -> None:
         """Ask the server whether it is there."""

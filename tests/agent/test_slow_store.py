@@ -17,11 +17,10 @@ from agent.runs import Order, start
 from agent.settings import Settings
 from agent.store.collections import Collection, Database
 from agent.store.embedded import EmbeddedDatabase
+from agent.store.mongo import CONNECTIONS
 from agent.wiring import wire
 from agent.world import World
 from tests.sim.loop import VirtualClock, VirtualLoop
-
-CONNECTIONS = 32
 
 
 class Slow:
@@ -37,7 +36,7 @@ class Slow:
 
     @property
     def crowded(self) -> bool:
-        return self.waiting > 0
+        return self.waiting >= CONNECTIONS
 
     def collection(self, name: str) -> Collection:
         return _SlowCollection(self, self._inner.collection(name))  # type: ignore[return-value]  # by __getattr__
