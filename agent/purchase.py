@@ -24,17 +24,16 @@ from agent.deadline import Deadline
 from agent.errors import ClockWrong, ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
 from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.limits import POLICY_VERSION, Limits, Scope, allowed
+from agent.limits import POLICY_VERSION, Limits, Scope
 from agent.models import Ending, Job, Json, Reservation
 from agent.money import usd_text
 from agent.quoting import draw_up, most, quoted, refusal
 from agent.resting import answered, rest
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, survey, take, uncounted
-from agent.stopping import Stop, Stopped, reason_to_stop
+from agent.stopping import Stop, Stopped, policy_of, reason_to_stop
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
-from vendors.answers import Call
 from vendors.errors import (
     ContractBroken,
     InvalidVendor,
@@ -164,12 +163,12 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
 async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
     """Send the order: unpaid first where nothing is signed, with the stored bytes where something is."""
     job, reservation = desk.draft.jobs[job_id], desk.draft.reservations[job_id]
-    found = await reason_to_stop(desk, services, job.vendor_id, signed=reservation.authorization)
-    if isinstance(found, Stop):
-        _ask_no_more(desk, services, job_id, found.code, found.why)
-        return
-    vendor = found
     signed = reservation.authorization
+    place = None if signed is None else signed.sent_to
+    vendor = await reason_to_stop(desk, services, job_id, terms=signed, place=place)
+    if isinstance(vendor, Stop):
+        _ask_no_more(desk, services, job_id, vendor.code, vendor.why)
+        return
     header = PaymentHeader(signed.header_name, signed.header_value) if signed else None
     auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header, clock=services.world.wall)
     try:
@@ -198,16 +197,7 @@ async def _authorize(
 ) -> PaymentHeader:
     """Answer a 402: check the offer, count it, sign it, store the authorization, and only then hand it out."""
     reservation, limits = desk.draft.reservations[job_id], await limits_of(desk, services)
-    policy = Policy(
-        max_amount=allowed(limits, reservation.amount),
-        networks=services.settings.networks,
-        assets=limits.assets,
-        payees=limits.payees,
-        payee=vendor.pay_to,
-        payer=services.wallet.address,
-        max_validity_seconds=MAX_VALIDITY,
-        origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
-    )
+    policy = policy_of(services, limits, reservation, vendor)
     purse = await purse_for(services, desk.draft, challenge, policy)
     try:
         offer = pick(services.wallet.address, challenge, policy, purse)
@@ -233,7 +223,7 @@ async def _authorize(
     await take(services, desk.draft, job_id, wanted)
     now = services.world.now()
     await _check_clock(services, vendor, challenge, offer, reservation.created_at, now)
-    found = await reason_to_stop(desk, services, vendor.vendor_id, asked=vendor, pay_to=offer.pay_to)
+    found = await reason_to_stop(desk, services, job_id, terms=offer, place=vendor.endpoint)
     if isinstance(found, Stop):
         raise Stopped(found)
     signed = await services.wallet.authorize(challenge, offer, job_id, reservation.created_at, now)

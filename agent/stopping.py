@@ -11,14 +11,17 @@ from dataclasses import dataclass
 
 from agent.errors import KeyRevoked, PurserError
 from agent.leased import LeasedRun
-from agent.limits import barred
-from agent.models import Run, SignedAuthorization
+from agent.limits import Limits, allowed, barred
+from agent.models import Reservation, Run
 from agent.services import Services
 from agent.spending import limits_of
+from agent.wallet import MAX_VALIDITY
+from vendors.answers import Call
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor
+from x402.policy import Policy, Terms, outside
 
-__all__ = ["Stop", "Stopped", "reason_to_stop"]
+__all__ = ["Stop", "Stopped", "policy_of", "reason_to_stop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +41,19 @@ class Stopped(PurserError):
 
 
 async def reason_to_stop(
-    desk: LeasedRun,
-    services: Services,
-    vendor_id: str,
-    *,
-    asked: Vendor | None = None,
-    pay_to: str | None = None,
-    signed: SignedAuthorization | None = None,
+    desk: LeasedRun, services: Services, job_id: str, *, terms: Terms | None = None, place: str | None = None
 ) -> Stop | Vendor:
-    """Why nothing may be paid at this vendor, or the vendor as it is registered now.
+    """Why nothing may be paid for this job, or its vendor as it is registered now.
 
-    Run, key and vendor are read anew where money is about to move: `asked` is the vendor as it was when it was
-    asked and `pay_to` whom it wants paid, `signed` what was signed for it. Who is paid, and where, must still be
-    the same.
+    `terms` are those that money is about to move on: of the offer that is to be signed, or of what was signed and
+    is to be sent again, to `place` (None: it was not written down). Run, key and vendor are read anew for them.
+    What an offer is held against before it is signed (`policy_of`) holds for what was signed as well.
 
     Raises:
         StoreUnavailable
     """
-    run = desk.draft
-    if asked is not None or signed is not None:
+    run, reservation = desk.draft, desk.draft.reservations[job_id]
+    if terms is not None:
         run, desk.key_read_at = await services.runs.get(desk.draft.id), None
     if why := _over(run, services):
         return Stop("run_ended", why)
@@ -65,7 +62,7 @@ async def reason_to_stop(
     except KeyRevoked as exc:
         return Stop("key_revoked", str(exc))
     try:
-        vendor = await services.vendors.find(vendor_id)
+        vendor = await services.vendors.find(reservation.vendor_id)
     except InvalidVendor:
         vendor = None
     if vendor is None:
@@ -73,9 +70,27 @@ async def reason_to_stop(
         return Stop("vendor_removed", why)
     if refused := barred(limits, vendor):
         return Stop("vendor_barred", refused)
-    if why := _changed(vendor, asked, pay_to, signed):
+    if terms is None:
+        return vendor
+    if why := _changed(vendor, terms, place):
         return Stop("vendor_changed", why)
+    if why := outside(terms, policy_of(services, limits, reservation, vendor)):
+        return Stop("no_longer_allowed", why)
     return vendor
+
+
+def policy_of(services: Services, limits: Limits, reservation: Reservation, vendor: Vendor) -> Policy:
+    """What may be paid to this vendor for this reservation, by the settings, the key and the registry of now."""
+    return Policy(
+        max_amount=allowed(limits, reservation.amount),
+        networks=services.settings.networks,
+        assets=limits.assets,
+        payees=limits.payees,
+        payee=vendor.pay_to,
+        payer=services.wallet.address,
+        max_validity_seconds=MAX_VALIDITY,
+        origin=vendor.endpoint.rstrip("/") + Call.SUBMIT.value,
+    )
 
 
 def _over(run: Run, services: Services) -> str | None:
@@ -87,13 +102,9 @@ def _over(run: Run, services: Services) -> str | None:
     return None if run.ending is None else f"the run is ending: {run.ending.message}"
 
 
-def _changed(
-    vendor: Vendor, asked: Vendor | None, pay_to: str | None, signed: SignedAuthorization | None
-) -> str | None:
-    payee = pay_to if signed is None else signed.pay_to
-    if payee is not None and (vendor.pay_to or "").lower() != payee.lower():
+def _changed(vendor: Vendor, terms: Terms, place: str | None) -> str | None:
+    if (vendor.pay_to or "").lower() != terms.pay_to.lower():
         return "the vendor's payee is another one now"
-    place = signed.sent_to if signed is not None else asked.endpoint if asked is not None else None
     if place is not None and place.rstrip("/") != vendor.endpoint.rstrip("/"):
         return "the vendor is at another place now"
     return None

@@ -8,7 +8,7 @@ for the same reason: the entry that its balance was held against is the one that
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from x402.codec import clean, is_address
 from x402.errors import PolicyRefused
@@ -17,7 +17,7 @@ from x402.networks import Asset, asset, chain_id, is_token
 from x402.purse import UNASKED, Purse, none_payable, objection
 from x402.wire import Challenge, Offer
 
-__all__ = ["Policy", "choose", "payable_in", "refusals", "why_never_paid"]
+__all__ = ["Policy", "Terms", "choose", "outside", "payable_in", "refusals", "why_never_paid"]
 
 _DEFAULT_VALIDITY: Final = 900
 _SHORTEST_VALIDITY: Final = 10  # verifiers want 6 s left when the payment arrives
@@ -64,6 +64,22 @@ class Policy:
             raise ValueError("origin is not an absolute URL")
 
 
+class Terms(Protocol):
+    """Who is paid how much (atomic units), with which token: of an offer, or of what was signed for one."""
+
+    @property
+    def amount(self) -> int: ...
+
+    @property
+    def asset(self) -> str: ...
+
+    @property
+    def network(self) -> str: ...
+
+    @property
+    def pay_to(self) -> str: ...
+
+
 def choose(challenge: Challenge, policy: Policy, purse: Purse = UNASKED) -> Offer:
     """The cheapest offer that the policy allows and the purse can pay; of equals, the seller's first.
 
@@ -92,6 +108,28 @@ def payable_in(challenge: Challenge, policy: Policy) -> tuple[Asset, ...]:
     return tuple(dict.fromkeys(token for token in tokens if token is not None))
 
 
+def outside(terms: Terms, policy: Policy) -> str | None:
+    """Why the policy allows no payment on these terms, or None.
+
+    It is asked of an offer before it is signed, and of what was signed before it is sent again.
+    """
+    if terms.network not in policy.networks:
+        return f"network {terms.network} is not allowed"
+    if not _among(terms.asset, policy.assets):
+        return f"asset {terms.asset} is not allowed"
+    if why := why_never_paid(terms.pay_to, terms.asset, policy.payer):
+        return f"payee {terms.pay_to} {why}"
+    if not _among(terms.pay_to, policy.payees):
+        return f"payee {terms.pay_to} is not allowed"
+    if policy.payee is not None and terms.pay_to.lower() != policy.payee.lower():
+        return f"payee {terms.pay_to} is not the expected {policy.payee}"
+    if terms.amount <= 0:
+        return "the amount is zero"
+    if terms.amount > policy.max_amount:
+        return f"amount {terms.amount} is above the limit of {policy.max_amount}"
+    return None
+
+
 def _allowed(challenge: Challenge, policy: Policy) -> list[Offer]:
     """The offers that the policy allows, the cheapest first; of equals, the seller's first."""
     allowed = (each for each in challenge.offers if _refusal(challenge, each, policy) is None)
@@ -108,7 +146,7 @@ def _refusal(challenge: Challenge, offer: Offer, policy: Policy) -> str | None:
         _unpayable(offer)
         or _wrong_token(offer)
         or _wrong_resource(challenge, offer, policy)
-        or _outside(offer, policy)
+        or outside(offer, policy)
     )
 
 
@@ -145,24 +183,6 @@ def _wrong_resource(challenge: Challenge, offer: Offer, policy: Policy) -> str |
     if called and meant and meant[:2] == called[:2] and f"{meant[2]}/".startswith(f"{called[2]}/"):
         return None
     return "the terms are for another resource than the one that was called"
-
-
-def _outside(offer: Offer, policy: Policy) -> str | None:
-    if offer.network not in policy.networks:
-        return f"network {offer.network} is not allowed"
-    if not _among(offer.asset, policy.assets):
-        return f"asset {offer.asset} is not allowed"
-    if why := why_never_paid(offer.pay_to, offer.asset, policy.payer):
-        return f"payee {offer.pay_to} {why}"
-    if not _among(offer.pay_to, policy.payees):
-        return f"payee {offer.pay_to} is not allowed"
-    if policy.payee is not None and offer.pay_to.lower() != policy.payee.lower():
-        return f"payee {offer.pay_to} is not the expected {policy.payee}"
-    if offer.amount <= 0:
-        return "the amount is zero"
-    if offer.amount > policy.max_amount:
-        return f"amount {offer.amount} is above the limit of {policy.max_amount}"
-    return None
 
 
 def why_never_paid(address: str, token: str | None = None, payer: str | None = None) -> str | None:

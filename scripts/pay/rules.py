@@ -18,7 +18,7 @@ from x402.errors import ChainError, MalformedHeader, PolicyRefused
 from x402.hosts import among
 from x402.negotiation import failed_receipt, read_receipt, rejection_reason
 from x402.networks import Asset
-from x402.policy import Policy, choose, payable_in, refusals
+from x402.policy import Policy, choose, outside, payable_in, refusals
 from x402.purse import HasCode, Purse, Unaffordable
 from x402.wire import Challenge, Offer
 
@@ -94,13 +94,20 @@ def still_open(order: Order, last: Signed, now: datetime, fate: Fate | None = No
         )
     if over:
         return False, f"{usd} USD signed for this request before were not taken, and are void since {until}"
-    if signed.amount > order.max_amount:
-        why = f"{usd} USD are signed for this request, above --max-usd, and open until {until}"
-        raise Refusal(PayExit.TOO_EXPENSIVE, "too_expensive", why)
-    if signed.network not in order.networks:
-        why = f"{usd} USD are signed for this request on {signed.network}, and open until {until}"
-        raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", why)
+    _refuse_barred(order, last, f"{usd} USD are signed for this request, and open until {until}")
     return True, None
+
+
+def _refuse_barred(order: Order, last: Signed, what: str) -> None:
+    """What an offer is held against before it is signed holds before it is sent again: with the limits of now."""
+    signed, policy = last.authorization, _policy(order)
+    if _host_refused(order):
+        raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", f"{what}; {order.url.host} is not in ALLOWED_HOSTS")
+    if (why := outside(signed, policy)) is None:
+        return
+    if outside(signed, replace(policy, max_amount=UINT256_MAX)) is None:
+        raise Refusal(PayExit.TOO_EXPENSIVE, "too_expensive", f"{what}: that is above --max-usd")
+    raise Refusal(PayExit.NOT_ALLOWED, "not_allowed", f"{what}: {why}")
 
 
 def refuse_another(order: Order, last: Signed) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from agent import runs
 from agent.models import Run
+from agent.settings import Settings
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage
@@ -101,6 +102,33 @@ async def test_what_is_signed_is_not_sent_again_after_an_order_to_stop(name: str
     assert len(stage.record.payments) == 1
     assert reservation.held is not None
     assert reservation.held in [each.data.get("reason") for each in await stage.trail(run)]
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "why"),
+    [
+        ("max_per_payment", "1", "above the limit"),
+        ("allowed_payees", OTHER, "ALLOWED_PAYEES"),
+        ("allowed_hosts", "gpu.example", "ALLOWED_HOSTS"),
+        ("allowed_assets", OTHER, "asset"),
+        ("x402_networks", "eip155:8453", "network"),
+    ],
+)
+async def test_what_is_signed_is_not_sent_again_beyond_the_limits_of_now(
+    setting: str, value: str, why: str
+) -> None:
+    """The process starts again with settings that would not let it sign this: `purser pay` does the same."""
+    stage = await a_stage("gpu_vendor_1:drop_before_payment*1")
+    run = await stage.start()
+    await stage.tick(run)
+
+    stage.services = replace(stage.services, settings=Settings.model_validate({setting: value}))
+    stage.clock.pass_(30)
+    await stage.tick(run)
+    (reservation,) = (await stage.stored(run)).reservations.values()
+
+    assert (len(stage.record.payments), reservation.held is not None) == (1, True)
+    assert why in str(reservation.held)
 
 
 async def test_what_was_stopped_counts_as_spent_in_the_end_and_blames_nobody() -> None:

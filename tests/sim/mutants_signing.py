@@ -9,7 +9,7 @@ from typing import Any
 
 import agent.tick
 import agent.wallet
-from agent import ledger, purchase, quoting
+from agent import ledger, purchase, quoting, stopping
 from agent.deadline import Deadline
 from agent.leased import LeasedRun
 from agent.models import Job, Run
@@ -108,7 +108,7 @@ def _lenient(patch: Patch, **terms: object) -> None:
     def policy(**real: Any) -> Policy:
         return Policy(**{**real, **terms})
 
-    patch.setattr(purchase, "Policy", policy)
+    patch.setattr(stopping, "Policy", policy)
 
 
 @mutant("wrong payee")
