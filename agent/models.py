@@ -58,6 +58,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
         (("stumble.times", 1),),
         (("createdAt", -1), ("_id", -1)),
         (("userId", 1), ("createdAt", -1), ("_id", -1)),
+        (("status", 1), ("createdAt", -1), ("_id", -1)),
     ),
     "jobs": ((("runId", 1), ("createdAt", 1)),),
     "payments": ((("runId", 1), ("createdAt", 1)),),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
-__all__ = ["Bson", "Collection", "Database", "DuplicateId", "Keys", "projection"]
+__all__ = ["Bson", "Collection", "Database", "DuplicateId", "Keys", "older", "projection"]
 
 Bson = dict[str, Any]
 Keys = Sequence[tuple[str, int]]
@@ -14,6 +15,15 @@ Keys = Sequence[tuple[str, int]]
 def projection(fields: Sequence[str] | None) -> dict[str, int] | None:
     """The driver's form of `fields`. `_id` always comes with them."""
     return None if fields is None else dict.fromkeys(("_id", *fields), 1)
+
+
+def older(moment: datetime, its_id: object, since: Bson | None = None) -> Bson:
+    """The condition for what comes after a document in a list by `createdAt` and `_id`, newest first.
+
+    `since` is a bound that the list has below. The leading field is bounded by itself: no index serves the `$or`.
+    """
+    before = [{"createdAt": {"$lt": moment}}, {"_id": {"$lt": its_id}}]
+    return {"createdAt": {**(since or {}), "$lte": moment}, "$or": before}
 
 
 class DuplicateId(Exception):

@@ -12,7 +12,7 @@ from typing import Final
 
 from agent.access import Key, Token
 from agent.errors import KeyNotFound, StoreUnavailable
-from agent.store.collections import Bson, Collection, Database, DuplicateId
+from agent.store.collections import Collection, Database, DuplicateId, older
 
 __all__ = ["KeyStore"]
 
@@ -48,10 +48,7 @@ class KeyStore:
 
     async def page(self, limit: int, *, older_than: tuple[datetime, str] | None = None) -> list[Key]:
         """Keys, newest first."""
-        where: Bson = {}
-        if older_than is not None:
-            moment, key_id = older_than
-            where["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": key_id}}]
+        where = {} if older_than is None else older(*older_than)
         found = await self._keys.find(where, [("createdAt", -1), ("_id", -1)], limit)
         return [Key.model_validate(each) for each in found]
 

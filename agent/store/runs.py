@@ -21,7 +21,7 @@ from agent import ledger
 from agent.clocks import FURTHEST
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
-from agent.store.collections import Bson, Collection, Database, DuplicateId
+from agent.store.collections import Bson, Collection, Database, DuplicateId, older
 
 __all__ = ["RunPage", "RunStore"]
 
@@ -47,10 +47,14 @@ NO_ID: Final = "(an id of another kind)"
 _FAULTS_LOGGED: Final = 10
 
 # A condition with a value meets values of its own kind only: all dates that a cursor can hold, and all ids.
-_DATE: Final[Bson] = {"$gte": datetime(1970, 1, 1, tzinfo=UTC), "$lt": datetime(5000, 1, 1, tzinfo=UTC)}
+_FIRST: Final[Bson] = {"$gte": datetime(1970, 1, 1, tzinfo=UTC)}
+_LAST: Final[Bson] = {"$lt": datetime(5000, 1, 1, tzinfo=UTC)}
 _ID: Final[Bson] = {"$gte": ObjectId("0" * 24)}
-_IN_ORDER: Final[Bson] = {"createdAt": _DATE, "_id": _ID}
-_STRAY: Final[Bson] = {"$or": [{"createdAt": {"$not": _DATE}}, {"_id": {"$not": _ID}}]}
+_IN_ORDER: Final[Bson] = {"createdAt": _FIRST | _LAST, "_id": _ID}
+# One condition in each `$not`: an index serves no other.
+_STRAY: Final[Bson] = {
+    "$or": [{"createdAt": {"$not": _FIRST}}, {"createdAt": {"$not": _LAST}}, {"_id": {"$not": _ID}}]
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,14 +231,10 @@ class RunStore:
         """Runs, newest first. One whose document cannot be read does not hide the others."""
         whose: Bson = {} if user_id is None else {"userId": user_id}
         whose |= {} if status is None else {"status": status}
-        older: Bson = {}
+        runs, where = self._of("runs"), whose | _IN_ORDER
         if older_than is not None:
-            moment, run_id = older_than
-            older["$or"] = [{"createdAt": {"$lt": moment}}, {"createdAt": moment, "_id": {"$lt": run_id}}]
-        runs = self._of("runs")
-        found = await runs.find(
-            {**whose, **_IN_ORDER, **older}, [("createdAt", -1), ("_id", -1)], limit + 1, _LISTED
-        )
+            where |= older(*older_than, since=_FIRST)
+        found = await runs.find(where, [("createdAt", -1), ("_id", -1)], limit + 1, _LISTED)
         if len(found) > limit:
             last = found[limit - 1]
             return _page(found[:limit], (), (last["createdAt"], last["_id"]))

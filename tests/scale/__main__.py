@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import sys
-import tempfile
-from contextlib import ExitStack
-from pathlib import Path
 from typing import Final
 
 from tests.scale.queue import Crowd, ask
 from tests.scale.ticks import cost_of_a_run
 from tests.wire.given import HOW_TO_GET_ONE
-from tests.wire.servers import DatabaseServer, ServerCommand, find_server
+from tests.wire.servers import served
 
 ROOMY: Final = {"-Xmx512m": "-Xmx9g", "-XX:+UseSerialGC": "-XX:+UseParallelGC"}
 
@@ -29,34 +25,18 @@ def main() -> int:
     asked.add_argument("--quick", action="store_true", help="few of everything")
     options = asked.parse_args()
     runs = 2_000 if options.quick else options.runs
-    with ExitStack() as stack:
-        uri = os.environ.get("MONGODB_TEST_URI") or _served(stack)
-        if uri is None:
+    with served(_roomy) as server:
+        if server is None:
             _say(f"no MongoDB server: {HOW_TO_GET_ONE}")
             return 1
-        _ticks(uri)
-        _queue(uri, Crowd(runs, runs // 10, min(999, runs // 100)))
+        _ticks(server.uri)
+        _queue(server.uri, Crowd(runs, runs // 10, min(999, runs // 100)))
     return 0
 
 
-def _served(stack: ExitStack) -> str | None:
-    command = find_server()
-    if command is None:
-        return None
-    directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-    return stack.enter_context(DatabaseServer(_roomy(command), directory)).uri
-
-
-def _roomy(command: ServerCommand) -> ServerCommand:
-    """mongo-java-server with its data in memory: from its file it reads a million runs for minutes."""
-    if command.name == "mongod":
-        return command
-
-    def line(port: int, directory: Path) -> list[str]:
-        words = command.line(port, directory)
-        return [ROOMY.get(word, word) for word in words[:-1]]
-
-    return ServerCommand(command.name, line)
+def _roomy(words: list[str]) -> list[str]:
+    """With its data in memory: from its file it reads a million runs for minutes."""
+    return [ROOMY.get(word, word) for word in words[:-1]]
 
 
 def _ticks(uri: str) -> None:

@@ -7,14 +7,17 @@ grants one lease to many clients at once (docs/decisions/0008-server-for-tests.m
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final, Self
 
@@ -23,7 +26,7 @@ from pymongo.errors import PyMongoError
 
 from scripts.servers import ROOT
 
-__all__ = ["DatabaseServer", "ServerCommand", "ServerMissing", "find_server"]
+__all__ = ["DatabaseServer", "Served", "ServerCommand", "ServerMissing", "find_server", "served"]
 
 START_SECONDS: Final = 30.0
 STOP_SECONDS: Final = 10.0
@@ -132,6 +135,37 @@ class DatabaseServer:
             except PyMongoError:
                 return False
             return True
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server that answers at `uri`; `name` says what it is."""
+
+    name: str
+    uri: str
+
+
+@contextmanager
+def served(changed: Callable[[list[str]], list[str]]) -> Iterator[Served | None]:
+    """The server that MONGODB_TEST_URI names, or else one of our own; None where nothing can be had.
+
+    `changed` fits the command line of mongo-java-server to what it is to be used for.
+    """
+    if uri := os.environ.get("MONGODB_TEST_URI"):
+        yield Served("the server of MONGODB_TEST_URI", uri)
+        return
+    command = find_server()
+    if command is None:
+        yield None
+        return
+
+    def line(port: int, directory: Path) -> list[str]:
+        words = [*command.line(port, directory)]
+        return words if command.name == "mongod" else changed(words)
+
+    fitted = ServerCommand(command.name, line)
+    with TemporaryDirectory() as directory, DatabaseServer(fitted, Path(directory)) as server:
+        yield Served(command.name, server.uri)
 
 
 def _mongod(port: int, directory: Path) -> Sequence[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Final
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 
@@ -26,8 +27,16 @@ pytestmark = needs_server
 
 COLLECTIONS: Final = {*INDEXES, "vendors"}
 
-WEAK: Final = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
+WEAK: Final = {"w": "1", "journal": "false", "readConcernLevel": "local", "readPreference": "secondaryPreferred"}
 """What a URI may say; it must not matter."""
+
+
+def weak(uri: str) -> str:
+    """The server's URI with these options; whatever else it says stays."""
+    parts = urlsplit(uri)
+    named = {name.lower() for name in WEAK}
+    others = [(name, value) for name, value in parse_qsl(parts.query) if name.lower() not in named]
+    return urlunsplit(parts._replace(path=parts.path or "/", query=urlencode([*others, *WEAK.items()])))
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[MongoDat
     """A database that is listened to, opened with a URI that asks for as little as it can."""
     wire = Wire()
     monkeypatch.setitem(mongo._OPTIONS, "event_listeners", [wire])
-    database = MongoDatabase(f"{server_uri().rstrip('/')}/?{WEAK}", fresh_name())
+    database = MongoDatabase(weak(server_uri()), fresh_name())
     yield database, wire
     await database.drop()
     await database.close()

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.service [--quick]`: what ticks, looks and starts cost. Wants a MongoDB server.
+"""`python -m tests.bench.service [--quick]`: what ticks, looks and starts cost. MONGODB_TEST_URI names a server.
 
 It fails where something fails, never on a figure.
 """
@@ -23,8 +23,8 @@ from scripts.seed import seed
 from scripts.servers import api_server, vendor_server
 from tests.bench.service import age, cold, load, many
 from tests.bench.service.table import Figure, lines
-from tests.wire.given import HOW_TO_GET_ONE
-from tests.wire.servers import DatabaseServer, ServerCommand, find_server
+from tests.wire.given import HOW_TO_GET_ONE, fresh_name
+from tests.wire.servers import served
 
 TOKEN: Final = "token-of-the-benchmark"
 
@@ -51,41 +51,38 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.bench.service", description="What the service costs.")
     parser.add_argument("--quick", action="store_true", help="few turns: whether it works, not how fast it is")
     quick = parser.parse_args().quick
-    command = find_server()
-    if command is None:
-        sys.stderr.write(f"no MongoDB server: {HOW_TO_GET_ONE}\n")
-        return 1
-    if quick:
-        sys.stdout.write("quick: these figures say nothing\n")
     began = time.monotonic()
-    with tempfile.TemporaryDirectory() as directory, DatabaseServer(_warm(command), Path(directory)) as server:
+    with tempfile.TemporaryDirectory() as directory, served(_warm) as server:
+        if server is None:
+            sys.stderr.write(f"no MongoDB server: {HOW_TO_GET_ONE}\n")
+            return 1
+        if quick:
+            sys.stdout.write("quick: these figures say nothing\n")
         figures = measure(QUICK if quick else FULL, server.uri, Path(directory))
     sys.stdout.write("\n".join(lines(figures)) + "\n")
     cores, busy = os.cpu_count(), os.getloadavg()[0]
     seconds = time.monotonic() - began
-    sys.stdout.write(f"\n{seconds:.0f} s on {cores} cores, load {busy:.1f} at the end, {command.name}\n")
+    sys.stdout.write(f"\n{seconds:.0f} s on {cores} cores, load {busy:.1f} at the end, {server.name}\n")
     return 0
 
 
-def _warm(command: ServerCommand) -> ServerCommand:
-    """mongo-java-server with the compiler that takes longer and makes faster code: it serves for minutes here."""
-
-    def line(port: int, directory: Path) -> list[str]:
-        return [word for word in command.line(port, directory) if not word.startswith("-XX:TieredStopAtLevel")]
-
-    return ServerCommand(command.name, line)
+def _warm(words: list[str]) -> list[str]:
+    """With the compiler that takes longer and makes faster code: it serves for minutes here."""
+    return [word for word in words if not word.startswith("-XX:TieredStopAtLevel")]
 
 
 def measure(sizes: Sizes, uri: str, directory: Path) -> list[Figure]:
     """All rows, one after the other: nothing else is under way while one is measured."""
     figures = cold.imports(sizes.rounds)
-    figures += _on(uri, "age", lambda database: age.measure(database, sizes.observations, sizes.turns))
-    figures += _on(uri, "many", lambda database: many.measure(database, sizes.runs, sizes.many_seconds))
+    figures += _on(uri, lambda database: age.measure(database, sizes.observations, sizes.turns))
+    figures += _on(uri, lambda database: many.measure(database, sizes.runs, sizes.many_seconds))
+    name = fresh_name()
     with ExitStack() as held:
+        held.callback(lambda: asyncio.run(_drop(uri, name)))
         vendors = held.enter_context(vendor_server(directory, {"EPOCH_SECONDS": "5"}))
         store = {
             "MONGODB_URI": uri,
-            "MONGODB_DB_NAME": "bench_load",
+            "MONGODB_DB_NAME": name,
             "API_TOKEN": TOKEN,
             "CRON_SECRET": "secret-of-the-cron",
         }
@@ -101,17 +98,24 @@ def measure(sizes: Sizes, uri: str, directory: Path) -> list[Figure]:
     return figures
 
 
-def _on(uri: str, name: str, measured: Callable[[MongoDatabase], Awaitable[Sequence[Figure]]]) -> list[Figure]:
+def _on(uri: str, measured: Callable[[MongoDatabase], Awaitable[Sequence[Figure]]]) -> list[Figure]:
     """Measure on a database of its own, in a loop of its own."""
 
     async def run() -> list[Figure]:
-        database = MongoDatabase(uri, f"bench_{name}")
+        database = MongoDatabase(uri, fresh_name())
         try:
             return [*await measured(database)]
         finally:
+            await database.drop()
             await database.close()
 
     return asyncio.run(run())
+
+
+async def _drop(uri: str, name: str) -> None:
+    database = MongoDatabase(uri, name)
+    await database.drop()
+    await database.close()
 
 
 if __name__ == "__main__":
