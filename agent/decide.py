@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.buying import buy
 from agent.deadline import Deadline
 from agent.ending import close
 from agent.errors import KeyRevoked
@@ -17,7 +18,7 @@ from agent.lifecycle import LIVE_JOB
 from agent.limits import Limits, exhausted, free_at, planning_scopes
 from agent.models import Ending, Job, Json, Payment, Run
 from agent.money import at_rate, usd_text
-from agent.planner import Plan
+from agent.planner import Plan, Planner
 from agent.planner.context import (
     Abort,
     JobView,
@@ -33,7 +34,7 @@ from agent.planner.context import (
     worth_waiting_for,
 )
 from agent.planner.stub import StubPlanner
-from agent.purchase import RESEND_SECONDS, buy
+from agent.purchase import RESEND_SECONDS
 from agent.resting import out_of_reach, pause_after, resting, tried
 from agent.services import Services
 from agent.spending import Standing, limits_of, short, survey
@@ -103,7 +104,7 @@ def plan_context(
     )
 
 
-async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
+async def decide(desk: LeasedRun, services: Services, planner: Planner, deadline: Deadline) -> Step:
     """Ask the planner what to do next, and do it."""
     desk.enter("planning")
     try:
@@ -118,7 +119,7 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     if missed and all(obstacles(each, context) for each in context.vendors):
         return _wait_for(desk, services, missed)
     poll = services.settings.poll_seconds
-    plan = await _planned(services, context, limits, deadline.remaining() * PLAN_SHARE)
+    plan = await _planned(services, planner, context, limits, deadline.remaining() * PLAN_SHARE)
     if plan is None:
         desk.note("error", "the planner gave no answer in time")
         return _wait(desk, services, "No plan in time; the next tick asks again", None, poll)
@@ -143,14 +144,17 @@ async def decide(desk: LeasedRun, services: Services, deadline: Deadline) -> Ste
     return await _start(desk, services, plan.action, vendor, action, deadline)
 
 
-async def _planned(services: Services, context: PlanContext, limits: Limits, share: float) -> Plan | None:
+async def _planned(
+    services: Services, planner: Planner, context: PlanContext, limits: Limits, share: float
+) -> Plan | None:
     """What the planner proposes within about `share` seconds, its cost counted; None: no answer came in time.
 
     A model is asked for nothing where nothing can be bought: the stub knows that, and why, for free.
     """
     counted = planning_scopes(limits, services.wallet.address, services.world.now())
     taken = await services.allowances.read([scope.key for scope in counted])
-    planner = services.planner if could_buy(context) and not exhausted(counted, taken) else StubPlanner()
+    if not could_buy(context) or exhausted(counted, taken):
+        planner = StubPlanner()
     try:
         async with asyncio.timeout(share + PLAN_GRACE):
             plan = await planner.plan(context, share)

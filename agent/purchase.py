@@ -1,8 +1,8 @@
-"""One purchase, from quote to settlement. The money protocol, and its own recovery: there is one path.
+"""One purchase, from its reservation to its settlement. The money protocol, and its own recovery: one path.
 
-    quote -> reserve -> submit unpaid -> 402 -> authorize (stored) -> the same request, paid -> settle
+    reserve -> submit unpaid -> 402 -> authorize (stored) -> the same request, paid -> settle
 
-`buy` walks it from the start; `advance` enters it wherever the stored reservation says it stands: nothing signed
+`advance` enters it wherever the stored reservation says it stands: nothing signed
 yet (ask again), signed (send the very same bytes again), held (wait for the expiry), expired (book it). Each step
 writes its intent with a commit of the run before its effect, so a process may die on any line.
 """
@@ -16,21 +16,17 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from bson import ObjectId
-
 from agent import booking, ledger
 from agent.clocks import untimely
 from agent.deadline import Deadline
 from agent.errors import ClockWrong, ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
-from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.limits import POLICY_VERSION, Limits, Scope
 from agent.models import Ending, Job, Json, Reservation
 from agent.money import usd_text
-from agent.quoting import draw_up, most, quoted, refusal
 from agent.resting import answered, rest
 from agent.services import Services
-from agent.spending import limits_of, scopes_of, survey, take, uncounted
+from agent.spending import limits_of, scopes_of, take, uncounted
 from agent.stopping import Stop, Stopped, policy_of, reason_to_stop
 from agent.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
@@ -49,7 +45,7 @@ from x402.negotiation import window
 from x402.policy import Policy, refusals
 from x402.wire import Challenge, Offer, PaymentHeader
 
-__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "buy", "closes_at"]
+__all__ = ["CALL_SECONDS", "EXPIRY_MARGIN", "RESEND_SECONDS", "advance", "closes_at", "end_short", "of_the_vendor"]
 
 EXPIRY_MARGIN: Final = timedelta(seconds=60)
 """How long after `validBefore` an authorization counts as usable still: clocks differ, blocks come late."""
@@ -80,56 +76,6 @@ _MOST_REASONS: Final = 8
 
 class RefusedByOurLists(PolicyRefused):
     """Terms that nothing but the operator's lists of tokens and payees speaks against."""
-
-
-async def buy(desk: LeasedRun, services: Services, vendor: Vendor, hours: float, deadline: Deadline) -> ObjectId:
-    """Quote, reserve and pay for one job at `vendor`; what cannot be finished now is left to `advance`.
-
-    Returns the id of the job, whatever became of it.
-    """
-    job = draw_up(desk.draft, vendor, hours, services.world.new_id(), services.world.now())
-    params = job.job_params
-    try:
-        quote = await services.client.quote(
-            vendor,
-            job_type=params.job_type,
-            gpu_type=params.gpu_type,
-            max_hours=params.max_hours,
-            within=deadline.allow(CALL_SECONDS),
-        )
-    except VendorUnavailable as exc:
-        now = services.world.now()
-        desk.draft = rest(desk.draft, vendor.vendor_id, str(exc), now, services.world.below, exc.retry_after)
-        return job.id
-    except (VendorError, InvalidVendor, ConfigurationError) as exc:
-        desk.draft = answered(desk.draft, vendor.vendor_id)
-        _never_ordered(desk, services, job, "quote_failed", str(exc), vendor_fault=_of_the_vendor(exc))
-        return job.id
-    desk.note("quote", f"{vendor.vendor_id} quotes {usd_text(quote.price)} USD", quoted(job, quote))
-    try:
-        limits = await limits_of(desk, services)
-    except KeyRevoked as exc:
-        _never_ordered(desk, services, job, "key_revoked", str(exc), vendor_fault=False)
-        _end_short(desk, "key_revoked", str(exc))
-        return job.id
-    room = (await survey(services, limits, [vendor]))[vendor.vendor_id].room
-    if why := refusal(desk.draft, job, quote, room):
-        desk.draft = answered(desk.draft, vendor.vendor_id)
-        _never_ordered(desk, services, job, "quote_refused", why, vendor_fault=False)
-        return job.id
-    now = services.world.now()
-    reservation = Reservation(
-        amount=most(desk.draft, job, quote, room),
-        vendor_id=vendor.vendor_id,
-        template_id=quote.template_id,
-        created_at=now,
-        scopes=tuple(scope.key for scope in scopes_of(services, limits, vendor.vendor_id, now)),
-    )
-    job = job.model_copy(update={"expected_cost": quote.price})
-    desk.draft = booking.reserved(desk.draft, job, reservation, now)
-    await desk.commit()
-    await advance(desk, services, str(job.id), deadline)
-    return job.id
 
 
 async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: Deadline) -> None:
@@ -280,14 +226,14 @@ def _no_answer(desk: LeasedRun, services: Services, job_id: str, exc: Exception)
         desk.draft = rest(desk.draft, vendor_id, str(exc), now, services.world.below, after)
         desk.set(jobs_unreached=desk.draft.jobs_unreached + 1)
         return
-    fault = _of_the_vendor(exc)
+    fault = of_the_vendor(exc)
     desk.draft = answered(desk.draft, vendor_id)
     desk.draft = booking.given_up(desk.draft, job_id, _code(exc), str(exc), now, vendor_fault=fault)
     if isinstance(exc, _AT_AN_END):
-        _end_short(desk, _code(exc), str(exc))
+        end_short(desk, _code(exc), str(exc))
 
 
-def _of_the_vendor(exc: Exception) -> bool:
+def of_the_vendor(exc: Exception) -> bool:
     """Whether it is the vendor's doing: not a token that it does not know, nor an order that it does not take, nor
     terms that only lists of ours refuse."""
     if isinstance(exc, VendorRefused):
@@ -295,7 +241,7 @@ def _of_the_vendor(exc: Exception) -> bool:
     return isinstance(exc, VendorError | PolicyRefused) and not isinstance(exc, RefusedByOurLists)
 
 
-def _end_short(desk: LeasedRun, code: str, why: str) -> None:
+def end_short(desk: LeasedRun, code: str, why: str) -> None:
     """The run can buy nothing more: it fails. The first reason stays."""
     if desk.draft.ending is None:
         desk.set(ending=Ending(status="failed", code=code, message=why))
@@ -316,15 +262,6 @@ def closes_at(reservation: Reservation) -> datetime:
     if signed is None:
         return reservation.created_at + UNSIGNED_LIFE
     return datetime.fromtimestamp(signed.valid_before, reservation.created_at.tzinfo) + EXPIRY_MARGIN
-
-
-def _never_ordered(
-    desk: LeasedRun, services: Services, job: Job, code: str, message: str, *, vendor_fault: bool
-) -> None:
-    """Record a job that ended before any money was set aside."""
-    free = job.model_copy(update={"actual_cost": 0})
-    desk.set(jobs_started=desk.draft.jobs_started + 1)
-    desk.draft = fail(desk.draft, free, code, message, services.world.now(), vendor_fault=vendor_fault)
 
 
 def _order(job: Job) -> dict[str, Json]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx
 
-from agent.planner import Planner
+from agent.deadline import Deadline
+from agent.leased import LeasedRun
 from agent.settings import Settings
+from agent.step import Step
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
 from agent.store.keys import KeyStore
@@ -19,12 +22,27 @@ from agent.world import World
 from vendors.client import VendorClient
 from x402.chain import ChainReader
 
-__all__ = ["Services"]
+__all__ = ["Kind", "Services"]
+
+
+class Kind(Protocol):
+    """What a kind of run does between the engine's own steps: all that a tick knows of it.
+
+    Both methods change the draft, and may raise `LeaseLost` and `StoreUnavailable`.
+    """
+
+    async def look(self, desk: LeasedRun, services: Services, deadline: Deadline) -> None:
+        """Ask how what is under way outside does, and book what is said."""
+        ...
+
+    async def step(self, desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
+        """Nothing is under way: decide what to do next, and do it."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The core's outside: stores, vendors, planner, wallet, the world's clock, and the chains that can be read.
+    """The core's outside: stores, vendors, the kind of its runs, wallet, clock, and the chains that can be read.
 
     `chains` are by CAIP-2 id; a network that is not among them is paid on all the same, on the vendors' word.
     """
@@ -39,7 +57,7 @@ class Services:
     http: httpx.AsyncClient
     """What `client` calls vendors with."""
     client: VendorClient
-    planner: Planner
+    kind: Kind
     wallet: Wallet
     chains: Mapping[str, ChainReader] = field(default_factory=dict)
     operators_http: httpx.AsyncClient | None = None

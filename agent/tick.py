@@ -20,7 +20,6 @@ from bson import ObjectId
 from agent import booking
 from agent.clocks import mended
 from agent.deadline import Deadline
-from agent.decide import decide
 from agent.ending import broken, cancelled, close, ending_of
 from agent.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.jobs import look_again
@@ -28,7 +27,6 @@ from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
 from agent.logs import about
 from agent.models import Lease, Outbox, Run
-from agent.polling import poll_jobs
 from agent.purchase import RESEND_SECONDS, advance, closes_at
 from agent.services import Services
 from agent.step import Step
@@ -150,7 +148,7 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
     for job_id in tuple(desk.draft.reservations):
         await advance(desk, services, job_id, deadline)
     if desk.draft.ending is None:
-        await poll_jobs(desk, services, deadline)
+        await services.kind.look(desk, services, deadline)
     failed = _failures(desk.draft, open_before)
     now, poll = services.world.now(), services.settings.poll_seconds
     desk.set(ending=ending_of(desk.draft, now))
@@ -173,7 +171,7 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
         return Step(message, None, min(looks))
     if desk.draft.wait_until is not None and now < desk.draft.wait_until:
         return Step("Waiting", None, desk.draft.wait_until)
-    step = await decide(desk, services, deadline)
+    step = await services.kind.step(desk, services, deadline)
     return replace(step, message="; ".join([*failed, step.message]))
 
 

@@ -11,6 +11,7 @@ from agent.keys import open_wallet
 from agent.money import MICRO
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
+from agent.rental import Rental
 from agent.services import Services
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
@@ -20,6 +21,7 @@ from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
+from agent.wallet import Wallet
 from agent.world import World
 from vendors.client import MAX_BODY, VendorClient, make_http_client
 from x402.client import BoundedTransport, tls_context
@@ -27,14 +29,24 @@ from x402.client import BoundedTransport, tls_context
 __all__ = ["wire"]
 
 
-def wire(settings: Settings, world: World, database: Database) -> Services:
+def wire(
+    settings: Settings,
+    world: World,
+    database: Database,
+    *,
+    http: httpx.AsyncClient | None = None,
+    planner: Planner | None = None,
+    wallet: Wallet | None = None,
+) -> Services:
     """Services on this database, for the running event loop. No network happens yet.
+
+    What is given takes the place of what the settings name: `http` calls vendors, `planner` plans, `wallet` signs.
 
     Raises:
         ConfigurationError: the wallet cannot be opened.
     """
     register_assets(settings)
-    http = make_http_client(loopback=settings.loopback_allowed)
+    http = http or make_http_client(loopback=settings.loopback_allowed)
     operators_http = httpx.AsyncClient(
         transport=BoundedTransport(httpx.AsyncHTTPTransport(verify=tls_context()), MAX_BODY), trust_env=False
     )
@@ -48,8 +60,8 @@ def wire(settings: Settings, world: World, database: Database) -> Services:
         keys=KeyStore(database),
         http=http,
         client=VendorClient(http, partial(token_of, settings)),
-        planner=_planner(settings),
-        wallet=open_wallet(settings, operators_http),
+        kind=Rental(planner or _planner(settings)),
+        wallet=wallet or open_wallet(settings, operators_http),
         chains=open_chains(settings, operators_http),
         operators_http=operators_http,
     )

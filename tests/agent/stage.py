@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import Any
 
@@ -23,16 +23,13 @@ from agent.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.services import Services
 from agent.settings import Settings
-from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
-from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
-from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
-from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
+from agent.wiring import wire
 from agent.world import World
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
@@ -41,7 +38,6 @@ from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
 from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher, watched_wallet
-from vendors.client import VendorClient
 from vendors.models import Vendor
 from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
@@ -218,16 +214,11 @@ async def a_stage(
     database = database or EmbeddedDatabase()
     watched = WatchedDatabase(database, watcher)
     our_settings = Settings.model_validate(settings) if settings else _usual_settings()
-    services = Services(
-        settings=our_settings,
-        world=world,
-        runs=RunStore(watched),
-        due=DueStore(watched),
-        vendors=VendorStore(watched, world.below),
-        allowances=AllowanceStore(watched),
-        keys=KeyStore(watched),
+    services = wire(
+        our_settings,
+        world,
+        watched,
         http=http,
-        client=VendorClient(http, partial(token_of, our_settings)),
         planner=WatchedPlanner(planner or StubPlanner(), watcher),
         wallet=watched_wallet(Wallet.local(KEY), watcher),
     )

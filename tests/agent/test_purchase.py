@@ -14,6 +14,7 @@ from agent.ledger import reserve
 from agent.models import Constraints, Run
 from agent.planner.fireworks import FireworksPlanner
 from agent.quoting import refusal
+from agent.rental import Rental
 from agent.settings import load_settings
 from agent.store.embedded import EmbeddedDatabase
 from agent.wallet import Wallet
@@ -303,7 +304,8 @@ async def test_settings_choose_the_planner(monkeypatch: pytest.MonkeyPatch) -> N
 
     services = wire(load_settings(), real_world(), EmbeddedDatabase())
 
-    assert isinstance(services.planner, FireworksPlanner)
+    assert isinstance(services.kind, Rental)
+    assert isinstance(services.kind.planner, FireworksPlanner)
     await services.close()
 
 

@@ -160,7 +160,7 @@ class Broken(Exception):
     """A fault of ours."""
 
 
-@pytest.mark.parametrize("where", ["agent.tick.poll_jobs", "agent.tick._tell", "agent.tick.advance"])
+@pytest.mark.parametrize("where", ["agent.rental.poll_jobs", "agent.tick._tell", "agent.tick.advance"])
 async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
@@ -176,9 +176,9 @@ async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
     ended = await stage.finish(run, 60)
 
     assert ended.failure is not None
-    assert ended.status == "failed" if where != "agent.tick.poll_jobs" else ended.status
+    assert ended.status == "failed" if where != "agent.rental.poll_jobs" else ended.status
     assert (ended.reservations, ended.budget_reserved) == ({}, 0)
-    assert ended.faults >= MAX_FAULTS or where == "agent.tick.poll_jobs"
+    assert ended.faults >= MAX_FAULTS or where == "agent.rental.poll_jobs"
 
 
 async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -16,13 +17,10 @@ from uvicorn.server import ServerState
 
 from agent.services import Services
 from agent.settings import Settings
-from agent.store.allowances import AllowanceStore
-from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
-from agent.store.keys import KeyStore
-from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
+from agent.wiring import wire
 from agent.world import World
 from api._app import create_app as create_api
 from api._context import Context
@@ -183,19 +181,8 @@ async def _wired(
     runs, planner = Weighing(database), Watching()
     client = _Hasty(http, partial(token_of, settings))
     client.patience = patience
-    services = Services(
-        settings=settings,
-        world=world,
-        runs=runs,
-        due=DueStore(database),
-        vendors=VendorStore(database),
-        allowances=AllowanceStore(database),
-        keys=KeyStore(database),
-        http=http,
-        client=client,
-        planner=planner,
-        wallet=Wallet.local(KEY),
-    )
+    services = wire(settings, world, database, http=http, planner=planner, wallet=Wallet.local(KEY))
+    services = replace(services, runs=runs, client=client)
     transport = httpx.ASGITransport(create_api(_Wired(services, database)))
     return services, runs, planner, httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 

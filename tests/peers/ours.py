@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Final
 
 import httpx
@@ -22,13 +21,11 @@ from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
 from agent.tick import tick
-from agent.vendor_secrets import token_of
 from agent.wiring import wire
 from agent.world import World, real_world
 from gpu_vendor_mock.catalog import Persona
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from tests.agent.killing import Killed
-from vendors.client import VendorClient
 from vendors.models import Vendor
 from x402.wire import PAYMENT_HEADERS
 
@@ -92,11 +89,8 @@ def _process(database: Database, world: World, *, mortal: bool) -> Services:
     settings = Settings.model_validate(
         {"x402_private_key": KEY, "gpu_vendor_secret": LOCAL_SECRET, "loopback_vendors": "allow"}
     )
-    services = wire(settings, world, database)
-    if not mortal:
-        return services
-    http = httpx.AsyncClient(transport=_Mortal(httpx.AsyncHTTPTransport()))
-    return replace(services, http=http, client=VendorClient(http, partial(token_of, settings)))
+    http = httpx.AsyncClient(transport=_Mortal(httpx.AsyncHTTPTransport())) if mortal else None
+    return wire(settings, world, database, http=http)
 
 
 def _registered(persona: Persona, url: str, world: World) -> Vendor:

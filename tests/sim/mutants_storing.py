@@ -16,7 +16,7 @@ import agent.polling
 import agent.runs
 import agent.store.vendors
 import agent.tick
-from agent import purchase
+from agent import buying, purchase
 from agent.errors import LeaseLost
 from agent.leased import LeasedRun
 from agent.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
@@ -59,7 +59,7 @@ def ordered_before_stored(patch: Patch) -> None:
             inner.setattr(desk, "commit", _nothing)
             return await bought(desk, *rest)
 
-    bought = purchase.buy
+    bought = buying.buy
     everywhere(patch, real, "advance", advance)
     everywhere(patch, bought, "buy", buy)
 

@@ -11,9 +11,9 @@ import os
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache
 from itertools import count
 from typing import Final, TypeVar
 from unittest import mock
@@ -30,16 +30,14 @@ from agent.rounds import tick_due
 from agent.runs import Order
 from agent.services import Services
 from agent.settings import MOCK_SECRET
-from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
-from agent.store.due import DueStore
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import tick
-from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
+from agent.wiring import wire
 from agent.world import World as Seam
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.faults import FAULT_HEADER, FaultName, parse_faults
@@ -57,7 +55,6 @@ from tests.sim.scenario import FAULTS, KEY_ID, Buyer, Scenario
 from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
 from tests.sim.whims import WhimsicalPlanner
 from tests.sim.witness import Witness
-from vendors.client import VendorClient
 from x402.chain import ChainReader
 from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
@@ -307,26 +304,22 @@ class World:
         settings = self.scenario.settings
         gate = _Gate(self, process)
         watched = WatchedDatabase(self._database, gate)
-        return Services(
-            settings=settings,
-            world=Seam(
-                now=now,
-                monotonic=self._clock.seconds,
-                new_id=lambda: ObjectId(f"{next(self._ids):024x}"),
-                new_token=lambda: f"{process.name}/{next(tokens)}",
-                below=self._choices.below,
-            ),
-            runs=_CountingRuns(watched, self._met),
-            due=DueStore(watched),
-            vendors=VendorStore(watched, self._choices.below),
-            allowances=AllowanceStore(watched),
-            keys=KeyStore(watched),
+        world = Seam(
+            now=now,
+            monotonic=self._clock.seconds,
+            new_id=lambda: ObjectId(f"{next(self._ids):024x}"),
+            new_token=lambda: f"{process.name}/{next(tokens)}",
+            below=self._choices.below,
+        )
+        services = wire(
+            settings,
+            world,
+            watched,
             http=http,
-            client=VendorClient(http, partial(token_of, settings)),
             planner=WatchedPlanner(WhimsicalPlanner(self._choices, self.scenario.whims), gate),
             wallet=self._notary.beside(watched_wallet(_wallet(), gate)),
-            chains=self._chains(gate),
         )
+        return replace(services, runs=_CountingRuns(watched, self._met), chains=self._chains(gate))
 
     def _chains(self, gate: Watcher) -> dict[str, ChainReader]:
         late = self.scenario.chain_late

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from dataclasses import replace
 from datetime import UTC, datetime
 from time import perf_counter, process_time
 from typing import Final
@@ -86,7 +85,7 @@ class _Ticking:
 async def measure(database: MongoDatabase, runs: int, seconds: float) -> list[Figure]:
     """Ticks finished per second over so many seconds, once all are under way."""
     planner = Ponderous()
-    services: Services = replace(wire(Settings(), real_world(), database), planner=planner)
+    services: Services = wire(Settings(), real_world(), database, planner=planner)
     await services.vendors.add(_VENDOR)  # without one no planner would be asked
     for number in range(runs):
         order = Order(f"u{number % _USERS}", "Fine-tune tiny-llm", 5_000_000, Constraints())

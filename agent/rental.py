@@ -1,0 +1,30 @@
+"""The kind of run that rents GPUs: a planner chooses vendors, their jobs are watched until one is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.deadline import Deadline
+from agent.decide import decide
+from agent.leased import LeasedRun
+from agent.planner import Planner
+from agent.polling import poll_jobs
+from agent.services import Services
+from agent.step import Step
+
+__all__ = ["Rental"]
+
+
+@dataclass(frozen=True, slots=True)
+class Rental:
+    """`agent.services.Kind` for rentals."""
+
+    planner: Planner
+
+    async def look(self, desk: LeasedRun, services: Services, deadline: Deadline) -> None:
+        """Look at each live job once."""
+        await poll_jobs(desk, services, deadline)
+
+    async def step(self, desk: LeasedRun, services: Services, deadline: Deadline) -> Step:
+        """Plan, and carry the plan out."""
+        return await decide(desk, services, self.planner, deadline)
