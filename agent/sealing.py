@@ -12,8 +12,6 @@ gives the key away. Nothing else in here is not a function of its arguments.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
@@ -23,16 +21,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from Crypto.Cipher._mode_gcm import GcmMode
 
-__all__ = ["MAX_KEYS", "CannotOpen", "NoKeys", "Seals", "parse_keys"]
+__all__ = ["CannotOpen", "NoKeys", "Seals"]
 
-MAX_KEYS: Final = 16
-"""Keys at a time: the one that seals, and those that are on their way out."""
-
-_KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_HEX_KEY: Final = re.compile(r"[0-9a-fA-F]{64}")
-_BASE64_KEY: Final = re.compile(r"[A-Za-z0-9+/_-]{43}=?")
 _SEALED: Final = re.compile(rf"1\.([0-9a-f]{{16}})\.((?:[0-9a-f]{{2}}){{{_NONCE_BYTES + _TAG_BYTES + 1},10000}})")
 
 
@@ -93,32 +85,6 @@ class Seals:
     def is_newest(self, sealed: str) -> bool:
         """Whether it says that the key which seals now has sealed it."""
         return self._first is not None and sealed.startswith(f"1.{self._first}.")
-
-
-def parse_keys(text: str) -> tuple[bytes, ...]:
-    """Keys with commas between, each 32 bytes in hex or base64.
-
-    Raises:
-        ValueError: naming the one at fault by its place.
-    """
-    entries = [entry.strip() for entry in text.split(",")]
-    if len(entries) > MAX_KEYS:
-        raise ValueError(f"must hold at most {MAX_KEYS} keys")
-    return tuple(_key(entry, place) for place, entry in enumerate(entries, 1))
-
-
-def _key(entry: str, place: int) -> bytes:
-    if _HEX_KEY.fullmatch(entry):
-        return bytes.fromhex(entry)
-    try:
-        if _BASE64_KEY.fullmatch(entry):
-            return base64.urlsafe_b64decode(entry.translate(_TO_URL_SAFE).rstrip("=") + "=")
-    except binascii.Error:
-        pass
-    raise ValueError(f"key {place} is not 32 bytes in hex or base64; `openssl rand -hex 32` makes one")
-
-
-_TO_URL_SAFE: Final = str.maketrans("+/", "-_")
 
 
 def _id_of(key: bytes) -> str:

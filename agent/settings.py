@@ -29,7 +29,7 @@ from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
 from agent.money import parse_usd
-from agent.sealing import Seals, parse_keys
+from agent.sealing_keys import parse_keys
 from vendors.models import is_token
 from x402.chain_urls import parse_urls
 from x402.networks import Asset, chain_id, parse_assets
@@ -235,11 +235,6 @@ class Settings(BaseModel):
         if self.loopback_vendors is None:
             return not (self.deployed or self.has_wallet)
         return self.loopback_vendors == "allow"
-
-    @property
-    def seals(self) -> Seals:
-        """What seals and opens the secrets of vendors that are kept in the registry."""
-        return Seals(() if self.sealing_keys is None else parse_keys(self.sealing_keys.get_secret_value()))
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from agent.errors import ConfigurationError, VendorNotFound
 from agent.limits import off_limits
 from agent.logs import keep_out
 from agent.sealing import CannotOpen, Seals
+from agent.sealing_keys import parse_keys
 from agent.settings import Settings
 from agent.store.vendors import VendorStore
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor
 
-__all__ = ["Resealed", "reseal", "token_of"]
+__all__ = ["Resealed", "reseal", "seals_of", "token_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,12 @@ class Resealed:
     failed: dict[str, str]
 
 
+def seals_of(settings: Settings) -> Seals:
+    """What seals and opens the secrets of vendors that are kept in the registry."""
+    keys = settings.sealing_keys
+    return Seals(() if keys is None else parse_keys(keys.get_secret_value()))
+
+
 def token_of(settings: Settings, vendor: Vendor) -> str:
     """A vendor's bearer token.
 
@@ -37,7 +44,7 @@ def token_of(settings: Settings, vendor: Vendor) -> str:
         raise ConfigurationError(away)
     if vendor.sealed_secret is not None:
         try:
-            token = settings.seals.open(vendor.sealed_secret, vendor.token_for)
+            token = seals_of(settings).open(vendor.sealed_secret, vendor.token_for)
         except CannotOpen as exc:
             raise ConfigurationError(
                 f"the sealed secret of {vendor.vendor_id} cannot be opened: {exc}; put the key back into "

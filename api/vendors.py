@@ -15,7 +15,7 @@ from pydantic.json_schema import SkipJsonSchema
 
 from agent.errors import ConfigurationError
 from agent.sealing import NoKeys
-from agent.vendor_secrets import reseal
+from agent.vendor_secrets import reseal, seals_of
 from api._access import Reader, Runner, admin
 from api._context import Context, ContextOf
 from api._fields import VENDOR_ID, Answer, RequestBody, RunId, Secret, UsdIn, Whole
@@ -275,7 +275,7 @@ async def give_feedback(
 )
 async def reseal_secrets(_: ResealBody, context: ContextOf) -> ResealAnswer:
     """Seal every secret in the registry with the first of SEALING_KEYS. It may be repeated at any time."""
-    done = await reseal(context.vendors, context.settings.seals)
+    done = await reseal(context.vendors, seals_of(context.settings))
     failed = [UnopenedOut(vendor_id=name, reason=why) for name, why in done.failed.items()]
     return ResealAnswer(resealed=done.resealed, current=done.current, failed=failed)
 
@@ -300,7 +300,7 @@ def _check_one(secret: SecretStr | None, ref: str | None) -> None:
 def _sealed(context: Context, vendor: Vendor, secret: SecretStr) -> Vendor:
     """The vendor with its secret as it may be stored."""
     try:
-        sealed = context.settings.seals.seal(secret.get_secret_value(), vendor.token_for)
+        sealed = seals_of(context.settings).seal(secret.get_secret_value(), vendor.token_for)
     except NoKeys as exc:
         raise InvalidVendor("secret", str(exc)) from None
     return replace(vendor, secret_ref=None, sealed_secret=sealed)

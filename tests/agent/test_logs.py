@@ -18,7 +18,7 @@ import pytest
 
 from agent import logs
 from agent.settings import Settings
-from agent.vendor_secrets import token_of
+from agent.vendor_secrets import seals_of, token_of
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.servers import ROOT, clean
 from tests.agent.stage import registered
@@ -218,7 +218,7 @@ def test_a_vendors_sealed_token_is_kept_out_once_it_is_open(kept: Kept) -> None:
     """No setting holds it."""
     settings = Settings.model_validate({"sealing_keys": "5a" * 32})
     vendor = registered(DEFAULT_CATALOG[0], pinned=True)
-    sealed = settings.seals.seal("token-that-was-sealed", vendor.token_for)
+    sealed = seals_of(settings).seal("token-that-was-sealed", vendor.token_for)
 
     log.info("sent %s", token_of(settings, replace(vendor, secret_ref=None, sealed_secret=sealed)))
 

@@ -10,6 +10,7 @@ from agent.environment import PLATFORMS
 from agent.errors import ConfigurationError
 from agent.limits import Limits
 from agent.settings import MOCK_SECRET, Settings, load_settings
+from agent.vendor_secrets import seals_of
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 
@@ -106,7 +107,7 @@ def test_no_secret_shows_in_repr_or_errors(monkeypatch: pytest.MonkeyPatch) -> N
     assert not [value for value in secrets.values() if value in shown]
 
     assert "5e5e" not in shown
-    assert "5e5e" not in repr(load_settings().seals)
+    assert "5e5e" not in repr(seals_of(load_settings()))
 
     monkeypatch.setenv("SEALING_KEYS", f"{'5e' * 32},{'6f' * 31}")
     with pytest.raises(ConfigurationError, match="SEALING_KEYS: key 2 is not 32 bytes") as caught:
