@@ -15,6 +15,7 @@ from agent.jobs import fail
 from agent.lifecycle import JOB, move
 from agent.models import Job, Json, Reservation, Run, SignedAuthorization
 from agent.money import usd_text
+from agent.quoting import drawn
 from vendors.models import Rejected, Submitted
 from x402.chain import Cancelled, Fate, Used
 from x402.wire import Receipt
@@ -52,7 +53,7 @@ _SAYS: Final = {
 
 def reserved(run: Run, job: Job, reservation: Reservation, now: datetime) -> Run:
     """Money is set aside for a job that is about to be ordered. Raises `LedgerRefused`."""
-    return _note(ledger.reserve(run, job, reservation), now, "reserved", job, reservation.amount)
+    return _note(ledger.reserve(run, job, reservation), now, "reserved", job, reservation.amount, drawn(job))
 
 
 def authorized(run: Run, job_id: str, signed: SignedAuthorization, now: datetime, policy: dict[str, Json]) -> Run:

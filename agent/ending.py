@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
+from agent.audit import iso
 from agent.jobs import fail
 from agent.leased import LeasedRun
 from agent.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
@@ -109,6 +110,8 @@ def _finish(desk: LeasedRun, ending: Ending, now: datetime) -> Step:
         f"{message}; {books}",
         {
             "code": ending.code,
+            "message": ending.message,
+            "completedAt": iso(now),
             "budgetTotalUsd": usd_text(run.budget_total),
             "budgetRemainingUsd": usd_text(run.budget_remaining),
             "budgetSpentUsd": usd_text(run.budget_spent),

@@ -11,6 +11,7 @@ from agent.audit import observe
 from agent.ledger import put_job
 from agent.lifecycle import JOB, LIVE_JOB, move
 from agent.models import Ending, Failure, Job, Json, Outcome, Run
+from agent.quoting import drawn
 from vendors.models import JobReport
 from vendors.text import clean
 
@@ -69,6 +70,8 @@ def fail(run: Run, job: Job, code: str, message: str, now: datetime, *, vendor_f
         after = _learn(after, failed, now, completed=False)
     about: dict[str, Json] = {"jobId": str(job.id), "vendorId": job.vendor_id, "code": code}
     after = observe(after, now, "error", message, about)
+    if str(job.id) not in run.jobs:  # it was never ordered: the trail has not told of it yet
+        about = {**about, **drawn(job)}
     return observe(after, now, "job_failed", f"Job at {job.vendor_id} failed: {message}", about)
 
 

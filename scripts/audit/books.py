@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.money import usd_text
-from scripts.client.shapes import Payment, Run
+from scripts.client.shapes import BookedRun, Payment
 
 __all__ = ["BOOKED", "Books", "books_of"]
 
@@ -29,7 +29,7 @@ class Books:
     faults: tuple[str, ...]
 
 
-def books_of(run: Run, payments: Sequence[Payment]) -> Books:
+def books_of(run: BookedRun, payments: Sequence[Payment]) -> Books:
     """The books, with every sum made anew."""
     paid = sum(each.amount for each in payments if each.status in BOOKED)
     set_aside = sum(each.amount for each in run.reservations.values())

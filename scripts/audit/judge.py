@@ -1,17 +1,22 @@
 """The audit of a run from outside: chain, books, jobs, payments and trail held against each other.
 
-`judge` is pure; `audit_run` and `audit_all` bring it what the API answers, a page at a time.
+`judge` is pure; `audit_run` and `audit_all` bring it what the API answers, a page at a time, `judge_export` what a
+file holds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
 from agent.audit import ChainCheck
 from scripts.audit.books import books_of
+from scripts.audit.export import Evidence, Object, evidence_of
+from scripts.audit.exported import Export, Malformed
+from scripts.audit.kept import Kept, KeptTrail
 from scripts.audit.money import Spent, money_faults
+from scripts.audit.retelling import Retelling
 from scripts.audit.trail import TrailCheck
 from scripts.client.api import Client
 from scripts.client.errors import Refused
@@ -19,9 +24,9 @@ from scripts.client.errors import Refused
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from scripts.client.shapes import Payment, Records
+    from scripts.client.shapes import Payment
 
-__all__ = ["Audited", "Witness", "audit_all", "audit_run", "judge"]
+__all__ = ["Audited", "Judge", "Witness", "audit_all", "audit_run", "judge", "judge_export"]
 
 Witness: TypeAlias = "Callable[[Sequence[Payment]], Sequence[str]]"
 """Who knows more of a run's payments than the server says: what is against them, one sentence each."""
@@ -52,32 +57,73 @@ class Audited:
         }
 
 
+class Judge:
+    """A run under audit: its trail is looked at entry by entry and not kept, then held against its records."""
+
+    def __init__(self, run_id: str, kept: Kept | None = None) -> None:
+        """`kept` is what somebody has of it from before."""
+        self._chain, self._trail, self._retelling = ChainCheck(run_id), TrailCheck(), Retelling()
+        self._kept = KeptTrail(kept, run_id) if kept is not None else None
+
+    def look(self, entry: Object) -> None:
+        """Take the next observation."""
+        self._chain.look(entry)
+        self._trail.look(entry)
+        self._retelling.look(entry)
+        if self._kept is not None:
+            self._kept.look(entry)
+
+    def verdict(self, found: Evidence, spent: Spent, against: Iterable[str] = ()) -> Audited:
+        """All that is wrong. `spent` are the payments of other runs; `against` is what others found."""
+        run, jobs, payments = found.records.run, found.records.jobs, found.records.payments
+        faults = [
+            *self._chain.verdict({"seq": run.audit.seq, "hash": run.audit.hash}),
+            *books_of(run, payments).faults,
+            *money_faults(run, jobs, payments),
+            *self._trail.faults(run, jobs, payments),
+            *spent.faults(payments),
+        ]
+        # Field by field, where no rule has found anything: what one has named needs no second sentence.
+        faults = faults or [*self._retelling.differences(found)]
+        faults += [*(self._kept.faults(found) if self._kept is not None else ()), *against]
+        if len(faults) > MOST_FAULTS:
+            faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
+        return Audited(run.id, self._chain.checked, len(payments), len(jobs), tuple(faults))
+
+
 def judge(
-    records: Records, entries: Iterable[dict[str, JsonValue]], spent: Spent, against: Iterable[str] = ()
+    found: Evidence,
+    entries: Iterable[Object],
+    spent: Spent,
+    against: Iterable[str] = (),
+    kept: Kept | None = None,
 ) -> Audited:
-    """Check a run: `entries` is its whole trail, read once and not kept; `spent` the payments of other runs.
-
-    `against` is what a witness says of its payments.
-    """
-    run, jobs, payments = records.run, records.jobs, records.payments
-    chain, trail = ChainCheck(run.id), TrailCheck()
+    """Check a run: `entries` is its whole trail, read once and not kept; for the rest see `Judge`."""
+    case = Judge(found.records.run.id, kept)
     for entry in entries:
-        chain.look(entry)
-        trail.look(entry)
-    faults = [
-        *chain.verdict({"seq": run.audit.seq, "hash": run.audit.hash}),
-        *books_of(run, payments).faults,
-        *money_faults(run, jobs, payments),
-        *trail.faults(run, jobs, payments),
-        *spent.faults(payments),
-        *against,
-    ]
-    if len(faults) > MOST_FAULTS:
-        faults[MOST_FAULTS:] = [f"and {len(faults) - MOST_FAULTS} more"]
-    return Audited(run.id, chain.checked, len(payments), len(jobs), tuple(faults))
+        case.look(entry)
+    return case.verdict(found, spent, against)
 
 
-def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: Witness | None = None) -> Audited:
+def judge_export(file: BinaryIO, name: str, kept: Kept | None = None) -> Audited:
+    """Check an exported file by itself. What is no export does not hold; it is called `name` then."""
+    try:
+        export = Export(file)
+        case = Judge(export.run_id, kept)
+        for entry in export.observations():
+            case.look(entry)
+        return case.verdict(export.evidence(), Spent(), export.faults())
+    except Malformed as exc:
+        return _unseen(name, str(exc))
+
+
+def audit_run(
+    client: Client,
+    run_id: str,
+    spent: Spent | None = None,
+    witness: Witness | None = None,
+    kept: Kept | None = None,
+) -> Audited:
     """Fetch a run and judge it; `witness` is asked about its payments.
 
     A run that cannot be read, or that the server fails over, is a finding and no error.
@@ -86,27 +132,34 @@ def audit_run(client: Client, run_id: str, spent: Spent | None = None, witness: 
         ClientError: the server cannot be reached, or refuses.
     """
     try:
-        records = client.snapshot(run_id).value
-        trail = client.trail(run_id, records.run.audit.seq)
-        return judge(records, trail, spent or Spent(), witness(records.payments) if witness else ())
+        found = evidence_of(client.snapshot(run_id).text)
+        trail = client.trail(run_id, found.records.run.audit.seq)
+        against = witness(found.records.payments) if witness else ()
+        return judge(found, trail, spent or Spent(), against, kept)
     except Refused as exc:
         if exc.code not in ("run_unreadable", "internal_error"):
             raise
-        return _unseen(run_id)
+        return _unseen(run_id, _UNREADABLE)
 
 
-def audit_all(client: Client, witness: Witness | None = None) -> Iterator[Audited]:
+def audit_all(client: Client, witness: Witness | None = None, kept: Kept | None = None) -> Iterator[Audited]:
     """Every run that the server lists, page by page, with what their payments share.
 
-    Those that the server cannot read are findings.
+    Those that the server cannot read are findings, and those that were kept and are not listed.
 
     Raises:
         ClientError: the server cannot be reached, or refuses.
     """
-    spent = Spent()
-    for run_id, readable in client.every_run():
-        yield audit_run(client, run_id, spent, witness) if readable else _unseen(run_id)
+    spent, gone = Spent(), {} if kept is None else {**kept.trails}
+    for run_id, run in client.every_run():
+        gone.pop(run_id, None)
+        yield _unseen(run_id, _UNREADABLE) if run is None else audit_run(client, run_id, spent, witness, kept)
+    for run_id, hashes in gone.items():
+        yield _unseen(run_id, f"it is gone: {kept.name if kept else ''} has it with {max(hashes)} observations")
 
 
-def _unseen(run_id: str) -> Audited:
-    return Audited(run_id, 0, 0, 0, ("the server cannot show it: a document of it is not what it should be",))
+_UNREADABLE: Final = "the server cannot show it: a document of it is not what it should be"
+
+
+def _unseen(run_id: str, why: str) -> Audited:
+    return Audited(run_id, 0, 0, 0, (why,))

@@ -10,12 +10,12 @@ from typing import Final
 
 from agent.lifecycle import ENDED_JOB
 from agent.money import usd_text
-from scripts.client.shapes import Job, Payment, Run
+from scripts.client.shapes import BookedJob, BookedRun, Payment, Run
 
 __all__ = ["Spent", "money_faults"]
 
 
-def money_faults(run: Run, jobs: Sequence[Job], payments: Sequence[Payment]) -> Iterator[str]:
+def money_faults(run: BookedRun, jobs: Sequence[BookedJob], payments: Sequence[Payment]) -> Iterator[str]:
     """What does not fit together, each naming the payment, the job or the field."""
     by_id = {job.id: job for job in jobs}
     paid = {payment.job_id: payment for payment in payments}
@@ -57,7 +57,7 @@ class Spent:
 _PAYMENT_STATES: Final = ("pending", "completed", "failed", "unresolved")
 
 
-def _payment(run: Run, job: Job | None, payment: Payment) -> Iterator[str]:
+def _payment(run: BookedRun, job: BookedJob | None, payment: Payment) -> Iterator[str]:
     name = f"payment {payment.id}"
     if payment.run_id != run.id:
         yield f"{name}: runId is {payment.run_id}"
@@ -81,7 +81,7 @@ def _payment(run: Run, job: Job | None, payment: Payment) -> Iterator[str]:
         yield f"{name}: amount is {_usd(payment.amount)}, its job's actualCost is {_usd(job.actual_cost)}"
 
 
-def _open(run: Run, payment: Payment) -> Iterator[str]:
+def _open(run: BookedRun, payment: Payment) -> Iterator[str]:
     name, reservation = f"payment {payment.id}", run.reservations.get(payment.job_id)
     if reservation is None:
         yield f"{name}: it is pending, and no reservation holds its money"
@@ -91,7 +91,7 @@ def _open(run: Run, payment: Payment) -> Iterator[str]:
         yield f"{name}: amount is {_usd(payment.amount)}, only {_usd(reservation.amount)} were reserved"
 
 
-def _job(run: Run, job: Job, payment: Payment | None) -> Iterator[str]:
+def _job(run: BookedRun, job: BookedJob, payment: Payment | None) -> Iterator[str]:
     name = f"job {job.id}"
     if job.run_id != run.id:
         yield f"{name}: runId is {job.run_id}"
@@ -102,9 +102,9 @@ def _job(run: Run, job: Job, payment: Payment | None) -> Iterator[str]:
         yield f"{name}: actualCost is {_usd(job.actual_cost)}, and there is no payment"
 
 
-def _end(run: Run, jobs: Sequence[Job]) -> Iterator[str]:
+def _end(run: BookedRun, jobs: Sequence[BookedJob]) -> Iterator[str]:
     ended = run.status != "running"
-    if ended != (run.next_tick_at is None):
+    if isinstance(run, Run) and ended != (run.next_tick_at is None):  # an export does not say when it is due
         yield f"the run's status is {run.status}, its nextTickAt is {run.next_tick_at}"
     if ended != (run.completed_at is not None):
         yield f"the run's status is {run.status}, its completedAt is {run.completed_at}"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from agent.money import InvalidAmount, parse_usd, usd_text
-from scripts.client.shapes import Job, Payment, Reservation, Run
+from scripts.client.shapes import BookedJob, BookedRun, Payment, Reservation
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -71,7 +71,7 @@ class TrailCheck:
         elif kind in ("run_started", *_ENDS):
             self._run_events.append(_Event(self._last, str(kind), data))
 
-    def faults(self, run: Run, jobs: Sequence[Job], payments: Sequence[Payment]) -> Iterator[str]:
+    def faults(self, run: BookedRun, jobs: Sequence[BookedJob], payments: Sequence[Payment]) -> Iterator[str]:
         """What trail and records disagree on, each naming the observation, the payment or the field."""
         yield from self._faults
         yield from self._run(run)
@@ -97,7 +97,7 @@ class TrailCheck:
         story = self._stories.setdefault(str(event.data.get("jobId")), _Story())
         story.events.setdefault(event.name, []).append(event)
 
-    def _run(self, run: Run) -> Iterator[str]:
+    def _run(self, run: BookedRun) -> Iterator[str]:
         started = [event for event in self._run_events if event.name == "run_started"]
         if len(started) != 1 or started[0].seq != 1:
             yield f"the trail has {len(started)} run_started; it begins with one"
@@ -116,7 +116,7 @@ class TrailCheck:
             yield from _same(event, "budgetRemainingUsd", usd_text(run.budget_remaining), "its budgetRemaining")
             yield from _same(event, "budgetSpentUsd", usd_text(run.budget_spent), "its budgetSpent")
 
-    def _sums(self, run: Run) -> Iterator[str]:
+    def _sums(self, run: BookedRun) -> Iterator[str]:
         """The run's books made anew from the trail alone."""
         stories = self._stories.values()
         still_open = [story for story in stories if not story.of(*_CLOSING)]
@@ -162,7 +162,7 @@ def _payment(payment: Payment, story: _Story) -> Iterator[str]:
                 yield from _same(event, key, value, f"that of {name}")
 
 
-def _job(job: Job, story: _Story) -> Iterator[str]:
+def _job(job: BookedJob, story: _Story) -> Iterator[str]:
     name = f"job {job.id}"
     wanted = {
         "job_submitted": job.vendor_job_id is not None,
@@ -179,7 +179,7 @@ def _job(job: Job, story: _Story) -> Iterator[str]:
 
 
 def _story(
-    job_id: str, story: _Story, job: Job | None, payment: Payment | None, reservation: Reservation | None
+    job_id: str, story: _Story, job: BookedJob | None, payment: Payment | None, reservation: Reservation | None
 ) -> Iterator[str]:
     """What a job's events say of each other, and whether what they speak of exists."""
     for event in story.of(*_MONEY, *_JOB):

@@ -3,51 +3,61 @@
 from __future__ import annotations
 
 import json as jsons
+import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from scripts.cli.options import JsonFlag, RunArgument, user_path
-from scripts.cli.session import say, session, settings_now
+from scripts.cli.session import failing, say, session, settings_now
 from scripts.exits import Exit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import TextIO
 
-    from scripts.audit.judge import Witness
+    from scripts.audit.judge import Audited, Witness
+    from scripts.audit.kept import Kept
 
 __all__ = ["app"]
 
 app = typer.Typer(help="Check what a run leaves behind, or hand it to others to check.", no_args_is_help=True)
 
+_RUN_ID: Final = re.compile("[0-9a-f]{24}")
+
+Against = Annotated[
+    Path | None, typer.Option("--against", metavar="OLDER", help="an older export, or a list of purser audit root")
+]
+
 
 @app.command()
 def verify(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="the run's id")] = None,
+    run: Annotated[
+        str | None, typer.Argument(metavar="[RUN|FILE]", help="the run's id, or an export of it (needs no server)")
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="every run, and that no two share a payment")] = False,
+    against: Against = None,
     json: JsonFlag = False,
 ) -> None:
     """Compute every hash of a run's trail again, and hold payments, jobs, books and trail against each other.
 
-    With X402_RPC_URLS set, the payments are held against the chain as well.
+    With X402_RPC_URLS set, the payments of a RUN are held against the chain as well. With --against, a history
+    that was rewritten since OLDER is found.
     """
     if (run is None) is not every:
-        raise typer.BadParameter("name one RUN, or --all", param_hint="RUN")
+        raise typer.BadParameter("name one RUN or FILE, or --all", param_hint="RUN")
+    kept = _kept(against)
     checked = faulty = 0
-    with session(json) as here:
-        from scripts.audit.judge import audit_all, audit_run
-        from scripts.view.runs import verdict, verdicts
+    for audited in _audited(run, kept, json):
+        checked, faulty = checked + 1, faulty + bool(audited.faults)
+        _tell(audited, json)
+    if every and not json:
+        from scripts.view.runs import verdicts
 
-        client, witness = here.client, _witness()
-        for audited in audit_all(client, witness) if run is None else [audit_run(client, run, None, witness)]:
-            checked, faulty = checked + 1, faulty + bool(audited.faults)
-            here.answer(jsons.dumps(audited.as_json()), verdict(audited))
-        if every and not json:
-            say(verdicts(checked, faulty))
+        say(verdicts(checked, faulty))
     if faulty:
         raise typer.Exit(Exit.FAILED)
 
@@ -68,6 +78,88 @@ def export(
         with _sink(output and user_path(output)) as file:
             for line in export_lines(read_plainly(Plain, reply.text), trail):
                 file.write(line + "\n")
+
+
+@app.command()
+def root(
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="write the heads there, for verify --all --against")
+    ] = None,
+    json: JsonFlag = False,
+) -> None:
+    """Print one hash over the heads of all runs, to be kept where nobody who writes to the database can write.
+
+    Where to keep it, and what it shows later: see docs/audit.md.
+    """
+    with session(json) as here:
+        from scripts.audit.heads import root_of
+        from scripts.view.runs import root_view
+
+        found = root_of(here.client)
+        if output is not None:
+            with _sink(user_path(output)) as file:
+                file.write(found.heads)
+        here.answer(jsons.dumps(found.as_json()), root_view(found))
+    if found.unreadable:
+        raise typer.Exit(Exit.FAILED)
+
+
+def _audited(run: str | None, kept: Kept | None, json: bool) -> Iterator[Audited]:
+    """The runs that were asked for, judged: from the server, or one from a file."""
+    if run is not None and not _RUN_ID.fullmatch(run):
+        yield _from_file(run, kept, json)
+        return
+    with session(json) as here:
+        from scripts.audit.judge import audit_all, audit_run
+
+        if run is None:
+            yield from audit_all(here.client, _witness(), kept)
+        else:
+            _must_know(kept, run)
+            yield audit_run(here.client, run, None, _witness(), kept)
+
+
+def _from_file(name: str, kept: Kept | None, json: bool) -> Audited:
+    with failing(json):
+        from scripts.audit.judge import judge_export
+
+        try:
+            with user_path(name).open("rb") as file:
+                audited = judge_export(file, name, kept)
+        except OSError as exc:
+            why = f"{name} is neither a run's id (24 hex digits) nor a file that can be read: {exc.strerror}"
+            raise typer.BadParameter(why, param_hint="RUN") from exc
+        if audited.run_id != name:
+            _must_know(kept, audited.run_id)
+        return audited
+
+
+def _kept(against: Path | None) -> Kept | None:
+    if against is None:
+        return None
+    from scripts.audit.exported import Malformed
+    from scripts.audit.kept import read_kept
+
+    try:
+        return read_kept(user_path(against))
+    except (OSError, Malformed) as exc:
+        why = f"{against} is nothing to compare with: {exc.strerror if isinstance(exc, OSError) else exc}"
+        raise typer.BadParameter(why, param_hint="--against") from exc
+
+
+def _must_know(kept: Kept | None, run_id: str) -> None:
+    """What says nothing of a run shows nothing about it, which must not look like a check that went well."""
+    if kept is not None and run_id not in kept.trails:
+        raise typer.BadParameter(f"{kept.name} says nothing of run {run_id}", param_hint="--against")
+
+
+def _tell(audited: Audited, json: bool) -> None:
+    from scripts.view.runs import verdict
+
+    if json:
+        print(jsons.dumps(audited.as_json()))
+    else:
+        say(verdict(audited))
 
 
 def _witness() -> Witness | None:

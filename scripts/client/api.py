@@ -183,13 +183,13 @@ class Client:
             empty = empty + 1 if reached is None else 0
             after = after + PAGE if reached is None else reached
 
-    def every_run(self) -> Iterator[tuple[str, bool]]:
-        """The ids of all runs, page by page, and whether the server can read them."""
+    def every_run(self) -> Iterator[tuple[str, Run | None]]:
+        """All runs by their ids, page by page; None is one that the server cannot read."""
         cursor: str | None = None
         while True:
             page = self.runs(None, None, RUNS_PAGE, cursor).value
-            yield from ((run.id, True) for run in page.runs)
-            yield from ((run_id, False) for run_id in page.unreadable)
+            yield from ((run.id, run) for run in page.runs)
+            yield from ((run_id, None) for run_id in page.unreadable)
             if page.next_cursor is None or page.next_cursor == cursor:
                 return
             cursor = page.next_cursor

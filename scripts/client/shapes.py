@@ -18,6 +18,9 @@ from x402.codec import load_exact_json, load_json
 
 __all__ = [
     "AuditHead",
+    "Booked",
+    "BookedJob",
+    "BookedRun",
     "Chain",
     "Health",
     "Job",
@@ -125,25 +128,30 @@ class AuditHead(Shape):
     hash: str
 
 
-class Run(Shape):
-    """A run."""
+class BookedRun(Shape):
+    """A run as far as it is audited: what an export holds of it."""
 
     id: Annotated[str, Field(alias="_id", pattern="^[0-9a-f]{24}$")]
-    user_id: str
     goal: str
     status: str
-    phase: str
     budget_total: Usd
     budget_remaining: Usd
     budget_reserved: Usd
     budget_spent: Usd
     reservations: dict[str, Reservation]
-    tick: int
-    next_tick_at: datetime | None
     failure: Reason | None
     audit: AuditHead
     created_at: datetime
     completed_at: datetime | None
+
+
+class Run(BookedRun):
+    """A run."""
+
+    user_id: str
+    phase: str
+    tick: int
+    next_tick_at: datetime | None
 
 
 class Stumble(Reason):
@@ -176,8 +184,8 @@ class JobParams(Shape):
     max_hours: Decimal
 
 
-class Job(Shape):
-    """One purchase at one vendor. `progress` in per cent."""
+class BookedJob(Shape):
+    """One purchase at one vendor, as far as it is audited."""
 
     id: str = Field(alias="_id")
     run_id: str
@@ -187,9 +195,14 @@ class Job(Shape):
     expected_cost: Usd
     actual_cost: Usd | None
     job_params: JobParams
+    failure: Reason | None
+
+
+class Job(BookedJob):
+    """One purchase at one vendor. `progress` in per cent."""
+
     progress: float
     artifact_url: str | None
-    failure: Reason | None
 
 
 class Payment(Shape):
@@ -228,12 +241,19 @@ class Page(Shape):
     total: int
 
 
-class Records(Shape):
+class Booked(Shape):
+    """A run with its jobs and payments, as far as they are audited."""
+
+    run: BookedRun
+    jobs: tuple[BookedJob, ...]
+    payments: tuple[Payment, ...]
+
+
+class Records(Booked):
     """A run with its jobs and payments."""
 
     run: Run
     jobs: tuple[Job, ...]
-    payments: tuple[Payment, ...]
 
 
 class Status(Records):

@@ -20,6 +20,7 @@ from scripts.view.epochs import Epoch
 from scripts.view.text import plain, said, usd
 
 if TYPE_CHECKING:
+    from scripts.audit.heads import Root
     from scripts.audit.judge import Audited
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Bar",
     "books",
     "problem",
+    "root_view",
     "run_line",
     "state",
     "status_view",
@@ -181,6 +183,13 @@ def verdict(audited: Audited) -> RenderableType:
 def verdicts(checked: int, faulty: int) -> Text:
     """The audit of all runs, summed up."""
     return Text(f"{_count(checked, 'run')} checked, {faulty} with findings")
+
+
+def root_view(root: Root) -> RenderableType:
+    """The root alone on its line, to be copied, and what it is over."""
+    head = Text(f"Root of {_count(root.runs, 'run')} at {root.at:%Y-%m-%d %H:%M:%S} UTC")
+    faults = [f"run {run_id} cannot be read: its head is not in the root" for run_id in root.unreadable]
+    return Group(head, Text(root.hash, "bold"), *_faults(faults))
 
 
 def problem(refusal: Refused) -> RenderableType:

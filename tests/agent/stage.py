@@ -15,7 +15,6 @@ from typing import Any
 import httpx
 from bson import ObjectId
 
-from agent.audit import public_observation, verify
 from agent.errors import RunBusy
 from agent.models import Constraints, Job, Observation, Payment, Run
 from agent.planner import Planner
@@ -37,6 +36,7 @@ from gpu_vendor_mock.dropping import ConnectionDropped
 from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.settings import Settings as VendorSettings
+from tests.agent.audited import audit_faults
 from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher, watched_wallet
 from vendors.models import Vendor
 from x402.client import BoundedTransport
@@ -139,11 +139,11 @@ class Stage:
         raise AssertionError(f"the run did not end: {run.status} {run.phase} {run.reservations}")
 
     async def check(self, run: Run) -> None:
-        """What holds at any time: the books balance, the chain verifies, no more moved than we have booked."""
+        """What holds at any time: books balance, the audit finds nothing, no more moved than we have booked."""
         run = await self.stored(run)
         assert run.budget_total == run.budget_remaining + run.budget_reserved + run.budget_spent
-        entries = [public_observation(each) for each in await self.trail(run)]
-        assert not verify(entries, {"seq": run.audit.seq, "hash": run.audit.hash})
+        store = RunStore(self.database)
+        assert audit_faults(run, await store.jobs(run), await store.payments(run), await self.trail(run)) == ()
         runs = [Run.model_validate(each) for each in await self._runs()]
         moved = sum(each.amount for each in self.record.settlements)
         assert moved <= sum(each.budget_spent + each.budget_reserved for each in runs)

@@ -11,9 +11,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from scripts.audit.export import evidence_of
 from scripts.audit.judge import Audited, judge
 from scripts.audit.money import Spent
-from scripts.client.shapes import Records, read_exactly
 from tests.api.client import an_api
 
 __all__ = ["STORIES", "Shown", "judged", "shown"]
@@ -24,8 +24,12 @@ STORIES = {
     "overcharged, nothing signed": "gpu_vendor_1:price_above_quote=10",
     "not clear yet": "gpu_vendor_1:drop_before_payment",
     "just started": "",
+    "at work": "",
+    "called off": "",
+    "nobody took it": "gpu_vendor_1:malformed_json=quote,gpu_vendor_2:malformed_json=quote",
 }
-_TICKS = {"not clear yet": 2, "just started": 0}
+_TICKS = {"not clear yet": 2, "just started": 0, "at work": 2, "called off": 1}
+_CANCELLED = ("called off",)
 
 
 @dataclass
@@ -54,15 +58,15 @@ def shown(story: str) -> Shown:
 
 def judged(seen: Shown, spent: Spent | None = None) -> Audited:
     """The audit of what is shown."""
-    return judge(read_exactly(Records, json.dumps(seen.answer)), seen.trail, spent or Spent())
+    return judge(evidence_of(json.dumps(seen.answer)), seen.trail, spent or Spent())
 
 
 @cache
 def _lived(story: str) -> dict[str, Any]:
-    return asyncio.run(_live(STORIES[story], _TICKS.get(story)))
+    return asyncio.run(_live(STORIES[story], _TICKS.get(story), cancel=story in _CANCELLED))
 
 
-async def _live(faults: str, ticks: int | None) -> dict[str, Any]:
+async def _live(faults: str, ticks: int | None, *, cancel: bool) -> dict[str, Any]:
     api = await an_api(faults)
     run_id = (await api.started())["_id"]
     if ticks is None:
@@ -70,6 +74,8 @@ async def _live(faults: str, ticks: int | None) -> dict[str, Any]:
     for _ in range(ticks or 0):
         await api.post("/api/agent-tick", {"runId": run_id})
         api.stage.clock.pass_(20)
+    if cancel:
+        assert (await api.post("/api/agent-cancel", {"runId": run_id})).json()["run"]["status"] == "cancelled"
     answer = await api.http.get("/api/agent-status", params={"runId": run_id, "limit": 500})
     found: dict[str, Any] = answer.json()
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +13,11 @@ from hypothesis import strategies as st
 
 from agent.audit import digest
 from agent.models import GENESIS
+from scripts.audit.export import evidence_of
 from scripts.audit.judge import MOST_FAULTS, judge
 from scripts.audit.money import Spent
 from tests.scripts.evidence import STORIES, Shown, judged, shown
-from tests.scripts.samples import status
+from tests.scripts.samples import RUN_ID, status_json
 
 Entry = dict[str, Any]
 Place = tuple[Any, Any]
@@ -533,7 +535,7 @@ def test_a_nonce_or_transaction_that_serves_two_payments_is_named(field: str, ke
 
 def test_a_trail_that_is_wrong_all_over_is_told_in_a_bounded_way() -> None:
     """The first hundred findings, and how many more."""
-    told = status()
+    told = evidence_of(json.dumps(status_json()))
     faults = judge(told, ({"seq": 1} for _ in range(3 * MOST_FAULTS)), Spent()).faults
 
     assert len(faults) == MOST_FAULTS + 1
@@ -547,12 +549,12 @@ def test_a_long_trail_is_read_once_and_not_kept() -> None:
     def trail() -> Any:
         previous = GENESIS
         for seq in range(1, 20_001):
-            entry: Entry = {"runId": told.run.id, "seq": seq, "type": "job_log", "content": "x" * 500}
+            entry: Entry = {"runId": RUN_ID, "seq": seq, "type": "job_log", "content": "x" * 500}
             entry |= {"data": {}, "timestamp": "", "prevHash": previous}
             previous = entry["hash"] = digest(entry)
             yield entry
 
-    told = status()
+    told = evidence_of(json.dumps(status_json()))
     tracemalloc.start()
     judge(told, trail(), Spent())
     _, peak = tracemalloc.get_traced_memory()

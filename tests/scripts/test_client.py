@@ -16,7 +16,7 @@ from scripts.client import api as module
 from scripts.client.api import Client
 from scripts.client.errors import Busy, NotFound, Refused, Unreachable
 from scripts.client.registry import add_vendor, change_vendor, list_vendors, remove_vendor, reseal_vendors
-from tests.scripts.samples import RUN_ID, observation_json, run_json, status_json, vendor_json
+from tests.scripts.samples import RUN_ID, observation_json, run, run_json, status_json, vendor_json
 from tests.scripts.standin import Answer, standing_in
 
 
@@ -163,7 +163,7 @@ def test_every_run_is_listed_page_by_page() -> None:
         {"runs": [run_json()], "unreadable": ["b" * 24], "nextCursor": cursor} for cursor in ("1-a", "1-b", "1-b")
     ]
     with standing_in(*(Answer(200, page) for page in pages)) as server, Client(server.url) as client:
-        assert [*client.every_run()] == [(RUN_ID, True), ("b" * 24, False)] * 3
+        assert [*client.every_run()] == [(RUN_ID, run()), ("b" * 24, None)] * 3
     with (
         standing_in(Answer(200, {"runs": [], "unreadable": [], "nextCursor": None})) as server,
         Client(server.url) as client,

@@ -18,6 +18,7 @@ from agent.store.collections import Database
 from agent.store.runs import RunStore
 from gpu_vendor_mock.faults import FaultName
 from gpu_vendor_mock.journal import Journal, Settled
+from tests.agent.audited import audit_faults
 from x402.networks import default_asset
 from x402.offline import MemoryLedger
 
@@ -101,6 +102,9 @@ class Oracle:
         jobs = {str(job.id): job for job in await self._books.jobs(run)}
         payments = {str(each.id): each for each in await self._books.payments(run)}
         _must(not [job for job in jobs.values() if job.status in _OPEN_JOB], "jobs end", list(jobs.values()))
+        trail = await self._books.observations(run, 10_000)
+        found = audit_faults(run, [*jobs.values()], [*payments.values()], trail)
+        _must(not found, "the audit finds nothing", found)
         settled = {each.key: each for each in self._record.settlements if each.key in jobs}
         for key, moved in settled.items():
             _must(key in payments, "what moved is booked", key)

@@ -10,6 +10,7 @@ import httpx
 from pydantic import JsonValue
 
 from gpu_vendor_mock.settings import LOCAL_SECRET
+from scripts.audit.export import evidence_of
 from scripts.audit.judge import judge
 from scripts.audit.money import Spent
 from scripts.audit.vendor_journal import Journal, against_vendors
@@ -42,9 +43,10 @@ def reckon(traffic: Traffic, api: str, vendors: str) -> Reckoning:
         assert run_ids == sorted(run_id for made in traffic.started.values() for run_id in made)
         records, observations, spent = [], 0, Spent()
         for run_id in run_ids:
-            found = client.snapshot(run_id).value
+            reply = client.snapshot(run_id)
+            found = reply.value
             trail = list(client.trail(run_id, found.run.audit.seq))
-            assert judge(found, trail, spent).faults == ()
+            assert judge(evidence_of(reply.text), trail, spent).faults == ()
             _nothing_answered_is_lost(found, trail, [told for told in traffic.answered if told.run_id == run_id])
             records.append(found)
             observations += len(trail)
