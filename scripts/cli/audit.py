@@ -129,7 +129,7 @@ def _from_file(name: str, kept: Kept | None, json: bool) -> Audited:
         except OSError as exc:
             why = f"{name} is neither a run's id (24 hex digits) nor a file that can be read: {exc.strerror}"
             raise typer.BadParameter(why, param_hint="RUN") from exc
-        if audited.run_id != name:
+        if not audited.faults:
             _must_know(kept, audited.run_id)
         return audited
 

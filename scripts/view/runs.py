@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,6 +51,7 @@ _STATUS_STYLE: Final = {
 _BAR_WIDTH: Final = 30
 _FAULT: Final = 500
 _AMOUNT_WIDTH: Final = 14
+_RUN_ID: Final = re.compile("[0-9a-f]{24}")
 
 ENDED: Final = ("completed", "failed")
 """Job states that nothing follows."""
@@ -166,7 +168,8 @@ def books(sums: Books) -> RenderableType:
 
 def verdict(audited: Audited) -> RenderableType:
     """The audit's verdict on a run: one line, and what it found beneath."""
-    head = Text.assemble("Audit of run ", (plain(audited.run_id), "bold"), ": ")
+    what = "run " if _RUN_ID.fullmatch(audited.run_id) else ""  # a file that is no export has a name
+    head = Text.assemble(f"Audit of {what}", (plain(audited.run_id), "bold"), ": ")
     if audited.faults:
         return Group(head.append("does NOT verify", "bold red"), *_faults(audited.faults))
     counts = ", ".join(
@@ -188,7 +191,7 @@ def verdicts(checked: int, faulty: int) -> Text:
 def root_view(root: Root) -> RenderableType:
     """The root alone on its line, to be copied, and what it is over."""
     head = Text(f"Root of {_count(root.runs, 'run')} at {root.at:%Y-%m-%d %H:%M:%S} UTC")
-    faults = [f"run {run_id} cannot be read: its head is not in the root" for run_id in root.unreadable]
+    faults = [f"run {run_id} cannot be read: its head is left out" for run_id in root.unreadable]
     return Group(head, Text(root.hash, "bold"), *_faults(faults))
 
 

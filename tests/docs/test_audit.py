@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import json
 import re
 import subprocess
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from hypothesis import strategies as st
 from agent.audit import observe, public_observation
 from agent.models import Json, Run
 from agent.store.runs import RunStore
+from api._shapes import RunOut
 from scripts.audit.export import Plain, PlainRun, export_lines
 from scripts.client.api import Client
 from scripts.client.shapes import Chain, read_plainly
@@ -25,14 +27,8 @@ from scripts.seed import seed
 from scripts.servers import ROOT, api_server, clean, vendor_server
 from tests.agent.builders import NOW, a_run
 from tests.api.client import Api, an_api
-
-PAGE = (ROOT / "docs/audit.md").read_text()
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-NAMES: dict[str, Any] = {}
-exec("\n".join(SNIPPETS), NAMES)  # noqa: S102  (it is our own page)
-
-wrong: Callable[[list[str]], str | None] = NAMES["wrong"]
-kept: Callable[[dict[str, Any], list[str]], bool] = NAMES["kept"]
+from tests.docs.audit_page import PAGE, PROGRAM, says_no, wrong
+from tests.scripts.lies import closed_again
 
 
 def purser(url: str, *arguments: str) -> str:
@@ -44,8 +40,8 @@ def purser(url: str, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
-    """An export of a run that failed over, made by the commands of the page; the run's first export is kept."""
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the commands of the page left their files, of a run that failed over."""
     empty = tmp_path_factory.mktemp("audit")
     training = {"FAIL_VENDOR_ID": "gpu_vendor_1", "EPOCH_SECONDS": "0.02"}
     with vendor_server(empty, training) as vendors, api_server(empty, {"POLL_SECONDS": "0.05"}) as api:
@@ -55,18 +51,30 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
                 {"userId": "u1", "goal": "Fine-tune <ünï> \U0001f980", "budgetTotal": 5}
             ).value.id
             client.tick(run_id)
-        early = purser(api.url, "audit", "export", run_id).splitlines()
-        assert wrong(early) is None
+        purser(api.url, "audit", "export", run_id, "-o", str(empty / "OLDER"))
         purser(api.url, "watch", run_id)
-        for typed in re.findall(r"^    \./purser (.+?)  +#", PAGE, re.MULTILINE):
-            words = [{"RUN": run_id, "FILE": str(empty / "run.jsonl")}.get(word, word) for word in typed.split()]
-            purser(api.url, *words)
-        written = (empty / "run.jsonl").read_text(encoding="ascii")
-        assert written == purser(api.url, "audit", "export", run_id)
-        lines = written.splitlines()
-        assert kept(json.loads(early[0]), lines)
+        names = {"RUN": run_id, **{name: str(empty / name) for name in ("FILE", "OLDER", "HEADS")}}
+        typed = re.findall(r"^    \./purser (.+?)  +#", PAGE, re.MULTILINE)
+        assert len(typed) == 9
+        for words in typed:
+            printed = purser(api.url, *(names.get(word, word) for word in words.split()))
+            if "root" in words:
+                assert printed.splitlines()[1] == hashlib.sha256((empty / "HEADS").read_bytes()).hexdigest()
+        assert (empty / "FILE").read_text(encoding="ascii") == purser(api.url, "audit", "export", run_id)
         assert not list(Path(empty).glob("*.part"))
-        yield lines
+        yield empty
+
+
+@pytest.fixture(scope="module")
+def exported(evidence: Path) -> list[str]:
+    """The lines of the run's export."""
+    return (evidence / "FILE").read_text(encoding="ascii").splitlines()
+
+
+@pytest.fixture(scope="module")
+def older(evidence: Path) -> list[str]:
+    """The lines of its export after the first tick."""
+    return (evidence / "OLDER").read_text(encoding="ascii").splitlines()
 
 
 def kinds(lines: list[str]) -> list[str]:
@@ -74,12 +82,39 @@ def kinds(lines: list[str]) -> list[str]:
     return [next(iter(json.loads(line))) for line in lines[1:]]
 
 
-def test_the_python_of_the_page_is_short_and_needs_nothing() -> None:
+def test_the_program_of_the_page_needs_nothing() -> None:
     """What a stranger can read before he runs it."""
-    first = SNIPPETS[0]
+    imported = set(re.findall(r"^(?:import|from) (\w+)", PROGRAM, re.MULTILINE))
 
-    assert set(re.findall(r"import (\w+)", first)) == {"hashlib", "json"}
-    assert len([line for line in first.splitlines() if line and not line.startswith(("import", "def"))]) <= 21
+    assert imported == {"hashlib", "json", "sys", "time"}
+    assert len(PROGRAM.splitlines()) < 150
+
+
+def test_the_program_of_the_page_is_run_as_the_page_says(evidence: Path, older: list[str], tmp_path: Path) -> None:
+    """Saved and called with a file, and with a head that was kept; 0 if nothing is wrong, else why."""
+    program, head = tmp_path / "check.py", json.loads(older[0])["head"]
+    program.write_text(PROGRAM)
+    torn = tmp_path / "torn.jsonl"
+    torn.write_bytes((evidence / "FILE").read_bytes()[:-1])
+
+    def check(*words: str) -> tuple[int, str]:
+        done = subprocess.run([sys.executable, program, *words], capture_output=True, text=True, check=False)
+        return done.returncode, done.stderr.strip()
+
+    assert check(str(evidence / "FILE")) == (0, "")
+    assert check(str(evidence / "FILE"), str(head["seq"]), head["hash"]) == (0, "")
+    assert check(str(evidence / "FILE"), str(head["seq"] - 1), head["hash"]) == (
+        1,
+        "the trail is not the one that was kept",
+    )
+    assert check(str(torn))[0] == 1
+
+
+def test_the_last_line_is_what_other_tools_say_of_the_others(exported: list[str]) -> None:
+    """`head -n -1 FILE | sha256sum`."""
+    text = "".join(f"{line}\n" for line in exported[:-1])
+
+    assert json.loads(exported[-1]) == {"end": {"sha256": hashlib.sha256(text.encode()).hexdigest()}}
 
 
 def test_an_export_has_header_trail_payments_and_jobs(exported: list[str]) -> None:
@@ -87,8 +122,8 @@ def test_an_export_has_header_trail_payments_and_jobs(exported: list[str]) -> No
     header, found = json.loads(exported[0]), kinds(exported)
 
     assert [*header] == ["format", "runId", "head", "payments", "jobs", "run"]
-    assert found == ["observation"] * header["head"]["seq"] + ["payment"] * 2 + ["job"] * 2
-    assert (header["format"], header["payments"], header["jobs"]) == ("purser-audit/1", 2, 2)
+    assert found == ["observation"] * header["head"]["seq"] + ["payment"] * 2 + ["job"] * 2 + ["end"]
+    assert (header["format"], header["payments"], header["jobs"]) == ("purser-audit/2", 2, 2)
     assert all(line.isascii() and line.isprintable() for line in exported)
 
 
@@ -108,24 +143,18 @@ def test_a_flipped_byte_of_the_trail_is_found(exported: list[str], data: st.Data
     other = f"{line[:at]}{chr(ord(line[at]) ^ (1 << bit))}{line[at + 1 :]}"
     lines = [*exported[:number], other, *exported[number + 1 :]]
 
-    assert found(lines)
-
-
-def found(lines: list[str]) -> bool:
-    """Something is wrong with them, so much perhaps that they cannot be read."""
-    try:
-        return wrong(lines) is not None
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return True
+    assert says_no(lines)
+    assert says_no([*closed_again(lines)])
 
 
 def test_a_dropped_observation_is_found_and_named(exported: list[str]) -> None:
     """First, last or in the middle; the last by the head."""
     length = kinds(exported).count("observation")
     for number in range(1, length + 1):
-        said = wrong(exported[:number] + exported[number + 1 :])
+        said = wrong(closed_again(exported[:number] + exported[number + 1 :]))
 
-        expected = "the trail does not end where the run says" if number == length else f"observation {number} is"
+        # the last one is missed by the head, in line 1
+        expected = "line 1 is not what the trail tells" if number == length else f"observation {number} is"
         assert said is not None
         assert said.startswith(expected)
 
@@ -136,34 +165,31 @@ def test_two_swapped_observations_are_found_and_named(exported: list[str]) -> No
         lines = [*exported]
         lines[one], lines[other] = lines[other], lines[one]
 
-        assert wrong(lines) == f"observation {one} is missing, or does not follow the one before it"
+        assert wrong(closed_again(lines)) == f"observation {one} is missing, or does not follow the one before it"
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("amount", 1.5), ("payTo", "0x00"), ("nonce", "0x00"), ("jobId", "0"), ("x402TxId", "0x00")],
-)
-def test_a_changed_payment_is_found(exported: list[str], field: str, value: object) -> None:
-    """Its terms, and what became of it."""
+def test_a_changed_payment_is_found_and_its_line_named(exported: list[str]) -> None:
+    """Its terms, and what became of it; by the last line, and by the trail. All fields: test_audit_export.py."""
     at = 1 + kinds(exported).index("payment")
     changed = json.loads(exported[at])
-    changed["payment"][field] = value
-    line = json.dumps(changed, separators=(",", ":"))
+    changed["payment"]["payTo"] = "0x00"
+    lines = [*exported[:at], json.dumps(changed, separators=(",", ":")), *exported[at + 1 :]]
 
-    assert str(wrong([*exported[:at], line, *exported[at + 1 :]])).startswith("the payments are not")
-    assert str(wrong([*exported[:at], *exported[at + 1 :]])).startswith("the payments are not")
+    assert wrong(lines) == "the last line is not the hash of the lines before it"
+    assert wrong(closed_again(lines)) == f"line {at + 1} is not what the trail tells"
 
 
-def test_a_trail_written_anew_does_not_fit_what_was_kept(exported: list[str]) -> None:
+def test_a_trail_written_anew_does_not_fit_what_was_kept(exported: list[str], older: list[str]) -> None:
     """Sound in itself; another hash where the kept header has one."""
-    header = json.loads(exported[0])
+    head = json.loads(older[0])["head"]
     other = [*exported]
-    last = json.loads(other[header["head"]["seq"]])
-    last["observation"]["hash"] = "0" * 64
-    other[header["head"]["seq"]] = json.dumps(last)
+    first = json.loads(other[1])
+    first["observation"]["content"] = "Run started, they say"
+    other[1] = json.dumps(first, separators=(",", ":"))
+    other = closed_again(other, chained=True)
 
-    assert kept(header, exported)
-    assert not kept(header, other)
+    assert (wrong(exported, head), wrong(other)) == (None, None)
+    assert wrong(other, head) == "the trail is not the one that was kept"
 
 
 def test_a_field_that_was_added_is_found(exported: list[str]) -> None:
@@ -203,6 +229,12 @@ async def export_of(api: Api, run: Run) -> list[str]:
     return [*export_lines(read_plainly(Plain, answer.text), read_plainly(Chain, answer.text).observations)]
 
 
+def started() -> Run:
+    """A run whose trail has begun."""
+    run = a_run()
+    return observe(run, NOW, "run_started", "Run started", {"goal": run.goal, "budgetTotalUsd": "5"})
+
+
 numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 keys = text.filter(lambda key: not key.startswith("$") and "." not in key and "\0" not in key)
@@ -230,7 +262,7 @@ def test_whatever_json_an_observation_holds_a_stranger_gets_the_same_hash(
     runner: asyncio.Runner, api: Api, written: list[tuple[str, dict[str, Json]]]
 ) -> None:
     """Exponents, -0.0, 1.0, integers as BSON has them, controls, any script: store, API, export and back."""
-    run = a_run()
+    run = started()
     fixed: dict[str, Json] = {"zero": -0.0, "one": 1.0, "big": 1e22, "tiny": 5e-324, "crab": "\U0001f980"}
     run = observe(run, NOW, "job_log", "fixed", fixed)
     for content, data in written:
@@ -246,13 +278,12 @@ def test_whatever_json_an_observation_holds_a_stranger_gets_the_same_hash(
 @given(st.integers(-(10**77), 10**77))
 def test_integers_of_any_size_are_exported_as_they_are_hashed(number: int) -> None:
     """No store of ours holds more than 64 bits, and another one's export may."""
-    run = observe(a_run(), NOW, "job_log", "", {"n": number})
-    (entry,) = run.outbox.observations
-    text = json.dumps({"observations": [public_observation(entry)], "page": {"lastSeq": 1, "total": 1}})
-    shown = PlainRun.model_validate(
-        {"_id": str(run.id), "audit": {"seq": 1, "hash": entry.hash}, "reservations": {}}
+    run = observe(started(), NOW, "job_log", "", {"n": number})
+    shown = [public_observation(entry) for entry in run.outbox.observations]
+    text = json.dumps({"observations": shown, "page": {"lastSeq": 2, "total": 2}})
+    records = Plain(
+        run=PlainRun.model_validate_json(RunOut.of(run).model_dump_json(by_alias=True)), jobs=(), payments=()
     )
-    records = Plain(run=shown, jobs=(), payments=())
 
     assert wrong([*export_lines(records, read_plainly(Chain, text).observations)]) is None
 

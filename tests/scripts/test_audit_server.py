@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -55,6 +56,10 @@ class Burglar:
     def drop(self, number: int) -> None:
         """Delete an observation."""
         self._post("observations", self._key(number), {})
+
+    def drop_run(self) -> None:
+        """Delete the run."""
+        self._post("runs", self.run, {})
 
     def shown(self, number: int) -> dict[str, Any]:
         """The observation as it was."""
@@ -208,12 +213,137 @@ def test_a_run_that_cannot_be_read_is_not_left_out(typed: Purser, burglar: Burgl
     assert burglar.run in typed("runs", "--limit", "100").stdout
 
 
-@pytest.mark.parametrize("arguments", [(), ("a" * 24, "--all")])
-def test_one_run_or_all_of_them(command: Purser, arguments: tuple[str, ...]) -> None:
-    """Neither and both are usage errors."""
+def rewrite_all(at: Burglar) -> None:
+    """As `rewrite`, and the run names the new end: all of it is sound."""
+    rewrite(at)
+    answer = httpx.get(
+        f"{at.url}/api/agent-status", params={"runId": at.run, "limit": 500}, trust_env=False
+    ).json()
+    at.change("runs", at.run, **{"audit.hash": answer["observations"][-1]["hash"]})
+
+
+def test_a_history_that_was_rewritten_with_its_run_is_found_by_what_was_kept(
+    typed: Purser, burglar: Burglar, tmp_path: Path
+) -> None:
+    """The run alone verifies; against an export, or against heads whose root was kept elsewhere, it does not."""
+    assert typed("audit", "export", burglar.run, "-o", "OLDER").exit_code == Exit.OK
+    root = json.loads(typed("audit", "root", "-o", "HEADS", "--json").stdout)
+    untouched = [("verify", burglar.run, "--against", "OLDER"), ("verify", burglar.run, "--against", "HEADS")]
+    assert [typed("audit", *words).exit_code for words in untouched] == [Exit.OK, Exit.OK]
+    rewrite_all(burglar)
+
+    assert typed("audit", "verify", burglar.run).exit_code == Exit.OK
+    found = typed("audit", "verify", burglar.run, "--against", "OLDER")
+    by_head = typed("audit", "verify", burglar.run, "--against", "HEADS")
+    assert (found.exit_code, by_head.exit_code) == (Exit.FAILED, Exit.FAILED)
+    since = "the history from there on was rewritten"
+    assert f"WRONG: observation 5 is another than in OLDER: {since}" in found.stdout
+    assert f"WRONG: observation {burglar.length} is another than in HEADS: {since}" in by_head.stdout
+    assert hashlib.sha256((tmp_path / "HEADS").read_bytes()).hexdigest() == root["root"]
+    assert json.loads(typed("audit", "root", "--json").stdout)["root"] != root["root"]
+
+    assert typed("audit", "export", burglar.run, "-o", "FILE").exit_code == Exit.OK
+    assert typed("audit", "verify", "FILE").exit_code == Exit.OK
+    of_file = typed("audit", "verify", "FILE", "--against", "OLDER", "--json")
+    assert of_file.exit_code == Exit.FAILED
+    assert json.loads(of_file.stdout)["faults"] == [f"observation 5 is another than in OLDER: {since}"]
+
+
+def test_a_run_that_was_removed_is_missed_by_the_heads(typed: Purser, burglar: Burglar) -> None:
+    """Whole: nothing of it is left but what was kept. A run that is new is none the worse for it."""
+    typed("audit", "root", "-o", "HEADS")  # other tests have left runs there that cannot be read
+    burglar.drop_run()
+    new = a_run(typed)
+
+    result = typed("audit", "verify", "--all", "--against", "HEADS", "--json")
+    told = {each["runId"]: each for each in map(json.loads, result.stdout.splitlines())}
+
+    assert result.exit_code == Exit.FAILED
+    assert told[burglar.run]["faults"] == [f"it is gone: HEADS has it with {burglar.length} observations"]
+    assert told[new]["verified"] is True
+
+
+def test_the_root_is_over_all_heads_in_the_order_of_their_ids(
+    command: Purser, elsewhere: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Page by page; the definition of docs/audit.md. One that cannot be read is a finding: its head is not in."""
+    runs: dict[str, dict[str, JsonValue]] = {
+        letter * 24: {"seq": number, "hash": letter * 64} for number, letter in enumerate("cab", start=9)
+    }
+    pages: list[JsonValue] = [
+        {"runs": [run_json(_id=run_id, audit=head)], "unreadable": [], "nextCursor": run_id}
+        for run_id, head in runs.items()
+    ]
+    last: JsonValue = {"runs": [], "unreadable": ["d" * 24], "nextCursor": None}
+    with standing_in(*(Answer(200, page) for page in [*pages, last, *pages, last])) as server:
+        elsewhere.setenv("PURSER_URL", server.url)
+        told = command("audit", "root", "-o", "HEADS", "--json")
+        shown = command("audit", "root")
+
+    text = "".join(f"{letter * 24} {runs[letter * 24]['seq']} {letter * 64}\n" for letter in "abc")
+    root = hashlib.sha256(text.encode()).hexdigest()
+    assert (tmp_path / "HEADS").read_text() == text
+    said = json.loads(told.stdout)
+    assert (said["root"], said["runs"], said["unreadable"]) == (root, 3, ["d" * 24])
+    lines = shown.stdout.splitlines()
+    assert re.fullmatch(r"Root of 3 runs at \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", lines[0])
+    assert lines[1:] == [root, f"  WRONG: run {'d' * 24} cannot be read: its head is left out"]
+    assert max(map(len, lines)) <= 80
+    assert (told.exit_code, shown.exit_code) == (Exit.FAILED, Exit.FAILED)
+
+
+def test_a_file_needs_no_server(typed: Purser, burglar: Burglar, elsewhere: pytest.MonkeyPatch) -> None:
+    """It is verified where nothing answers; changed, it is named by its run."""
+    assert typed("audit", "export", burglar.run, "-o", "run.jsonl").exit_code == Exit.OK
+    elsewhere.setenv("PURSER_URL", "http://127.0.0.1:1")
+    held = typed("audit", "verify", "run.jsonl")
+    file = Path("run.jsonl")
+    file.write_text(file.read_text().replace('"budgetTotal":5,', '"budgetTotal":6,'))
+    found, told = typed("audit", "verify", "run.jsonl"), typed("audit", "verify", "run.jsonl", "--json")
+
+    assert (held.exit_code, found.exit_code, told.exit_code) == (Exit.OK, Exit.FAILED, Exit.FAILED)
+    assert held.stdout.startswith(
+        f"Audit of run {burglar.run}: verified ({burglar.length} observations, 1 payment"
+    )
+    assert found.stdout.startswith(f"Audit of run {burglar.run}: does NOT verify\n")
+    assert "budgetTotalUsd is '5', the run's budgetTotal is '6'" in found.stdout
+    assert "the last line is not the hash of the lines before it" in json.loads(told.stdout)["faults"][-1]
+
+
+def test_what_is_no_export_is_named_by_its_file(command: Purser, tmp_path: Path) -> None:
+    """Exit 1: something was looked at, and it does not hold. An export of before says what to do."""
+    (tmp_path / "old.jsonl").write_text('{"format":"purser-audit/1"}\n')
+    result = command("audit", "verify", "old.jsonl")
+
+    assert result.exit_code == Exit.FAILED
+    assert result.stdout.startswith("Audit of old.jsonl: does NOT verify\n  WRONG: its format is purser-audit/1")
+    assert result.stdout.endswith("export the run again\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "name one RUN or FILE, or --all"),
+        (("a" * 24, "--all"), "name one RUN or FILE, or --all"),
+        (("nowhere.jsonl",), "nowhere.jsonl is neither a run's id (24 hex digits) nor a file"),
+        (("A" * 24,), "is neither a run's id"),
+        ((".",), "nor a file that can be read"),
+        (("a" * 24, "--against", "nowhere"), "nowhere is nothing to compare with: No such file"),
+        (("a" * 24, "--against", "nonsense"), "nonsense is nothing to compare with: line 1 is no head"),
+        (("a" * 24, "--against", "heads"), f"heads says nothing of run {'a' * 24}"),
+        (("--all", "--against", "."), "is nothing to compare with"),
+    ],
+)
+def test_what_cannot_be_meant_is_a_usage_error(
+    command: Purser, tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    """Exit 2, before anything is asked: nothing was checked, and nothing is said to hold."""
+    (tmp_path / "nonsense").write_text("nonsense\n")
+    (tmp_path / "heads").write_text(f"{'b' * 24} 1 {'c' * 64}\n")
     result = command("audit", "verify", *arguments)
 
-    assert (result.exit_code, "name one RUN, or --all" in result.stderr) == (Exit.USAGE, True)
+    assert result.exit_code == Exit.USAGE
+    assert said in re.sub(r"[\s│]+", " ", result.stderr)
 
 
 def test_a_run_that_the_server_fails_over_is_a_finding(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:
@@ -233,7 +363,7 @@ def test_no_server_is_no_finding(command: Purser, elsewhere: pytest.MonkeyPatch)
     """Exit 3, never 1: nothing was checked."""
     elsewhere.setenv("PURSER_URL", "http://127.0.0.1:1")
 
-    for arguments in (("verify", "a" * 24), ("verify", "--all"), ("export", "a" * 24)):
+    for arguments in (("verify", "a" * 24), ("verify", "--all"), ("export", "a" * 24), ("root",)):
         assert command("audit", *arguments).exit_code == Exit.UNREACHABLE
 
 

@@ -359,7 +359,10 @@ def test_a_command_that_is_none_is_told_what_it_may_mean(command: Purser) -> Non
 
 def test_every_command_takes_json(command: Purser) -> None:
     """Scripts can rely on it."""
-    groups = {"vendors": ["list", "add", "update", "remove", "reseal", "seed"], "audit": ["verify", "export"]}
+    groups = {
+        "vendors": ["list", "add", "update", "remove", "reseal", "seed"],
+        "audit": ["verify", "export", "root"],
+    }
     groups |= {"keys": ["create", "list", "revoke"]}
     plain = ["start", "tick", "watch", "status", "cancel", "runs", "init", "demo", "dev", "serve", "worker"]
 
