@@ -41,7 +41,8 @@ class Export:
         self._digest.update(_written(self._header))
         self._records: dict[str, list[Object]] = {"payment": [], "job": []}
         self._seal: Object | None = None
-        self.run_id = str(self._header.get("runId"))
+        run_id = self._header.get("runId")
+        self.run_id = run_id if isinstance(run_id, str) else ""
 
     def observations(self) -> Iterator[Object]:
         """The trail, as the file is read to its end.

@@ -106,10 +106,10 @@ def judge(
 
 
 def judge_export(file: BinaryIO, name: str, kept: Kept | None = None) -> Audited:
-    """Check an exported file by itself. What does not even begin as an export is called `name`."""
+    """Check an exported file by itself. What does not say of which run it is is called `name`."""
     try:
         export = Export(file)
-        name = export.run_id
+        name = export.run_id or name
         case = Judge(export.run_id, kept)
         for entry in export.observations():
             case.look(entry)
