@@ -36,7 +36,7 @@ Against = Annotated[
 @app.command()
 def verify(
     run: Annotated[
-        str | None, typer.Argument(metavar="[RUN|FILE]", help="the run's id, or an export of it (needs no server)")
+        str | None, typer.Argument(metavar="RUN|FILE", help="the run's id, or an export of it (needs no server)")
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="every run, and that no two share a payment")] = False,
     against: Against = None,

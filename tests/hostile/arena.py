@@ -18,7 +18,6 @@ from datetime import timedelta
 import bson
 import httpx
 
-from agent.audit import public_observation, verify
 from agent.models import Constraints, Job, Observation, Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext
@@ -29,6 +28,7 @@ from agent.services import Services
 from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.journal import Journal
+from tests.agent.audited import audit_faults
 from tests.agent.stage import Clock
 from tests.hostile.liar import Canary, Liar
 
@@ -165,10 +165,11 @@ class Arena:
         """The trail is whole and fit to be read, in what is stored and in what the API shows."""
         trail = await self.trail(run)
         run = await self.services.runs.get(run.id)
-        assert not verify(map(public_observation, trail), {"seq": run.audit.seq, "hash": run.audit.hash})
+        jobs, payments = await self.jobs(run), await self.services.runs.payments(run)
+        assert audit_faults(run, jobs, payments, trail) == ()
         shown = (await self.api.get(f"/api/agent-status?runId={run.id}&limit=500")).raise_for_status()
         assert shown.headers["content-type"] == "application/json"
-        documents = [run, *trail, *await self.jobs(run), *await self.services.runs.payments(run)]
+        documents = [run, *trail, *jobs, *payments]
         for document in documents:
             assert len(bson.encode(document.to_document())) < MOST_SHOWN, type(document)
             _check_text(document.to_document())
