@@ -20,6 +20,7 @@ from x402.facilitator import Facilitator
 from x402.failures import Failure
 from x402.offline import OfflineFacilitator
 from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.settlements import MemorySettlements, Settlements
 from x402.wire import PAYMENT_HEADERS, Payment, Receipt
 
 __all__ = ["OrderId", "Presentation", "Price", "Till", "read_presentation"]
@@ -70,6 +71,7 @@ class Till:
 
     def __init__(self, facilitator: Facilitator) -> None:
         self._facilitator: Final = facilitator
+        self._settlements: Settlements = MemorySettlements()
         self._sellers: Final[dict[tuple[str, str], Seller]] = {}
         self._owners: dict[tuple[str, str, str], OrderId] = {}
 
@@ -104,12 +106,14 @@ class Till:
         """This till at `moment` (Unix seconds), not later than now. Only an offline ledger can be taken back."""
         there = self._facilitator
         then = Till(there.as_of(moment) if isinstance(there, OfflineFacilitator) else there)
-        then._owners = self._owners
+        then._owners, then._settlements = self._owners, self._settlements
         return then
 
     def _seller(self, price: Price) -> Seller:
         """One seller for each payee and network, because it remembers what it is settling."""
         whom = (price.pay_to, price.network)
         if whom not in self._sellers:
-            self._sellers[whom] = Seller(self._facilitator, price.pay_to, price.network)
+            self._sellers[whom] = Seller(
+                self._facilitator, price.pay_to, price.network, settlements=self._settlements
+            )
         return self._sellers[whom]

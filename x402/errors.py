@@ -8,6 +8,7 @@
      +- Unaffordable            offers are allowed, the payer can pay none; in x402.purse, beside what it carries
      +- InsecureTransport       a payment would have travelled in the clear
      +- PaymentRefused          a seller did not accept a payment; in x402.seller, beside what it carries
+     +- SettlementsUnavailable  a seller cannot read or write what it collected: it sells nothing meanwhile
      +- PaymentIdMissing        the terms require a payment id; in x402.idempotency, as is the next
      +- PaymentIdConflict       an id was used with another payment or request
      +- SigningFailed           the wallet gave no usable signature
@@ -49,6 +50,7 @@ __all__ = [
     "ResponseRefused",
     "ResponseTooLarge",
     "SettlementUnknown",
+    "SettlementsUnavailable",
     "SigningFailed",
     "UnsupportedVersion",
     "WrongChain",
@@ -93,6 +95,12 @@ class InsecureTransport(X402Error):
 
 class SigningFailed(X402Error):
     """The wallet gave no signature, or one that the token contract would refuse."""
+
+
+class SettlementsUnavailable(X402Error):
+    """What was collected cannot be read or written, so nothing is sold. HTTP status 503: the payer sends the same
+    payment again.
+    """
 
 
 class ResponseRefused(X402Error):

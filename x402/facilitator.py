@@ -15,7 +15,7 @@ from x402.networks import chain_id, to_caip2
 from x402.secp256k1 import recover
 from x402.wire import Offer, Payment, Receipt
 
-__all__ = ["EXPIRY_MARGIN", "Facilitator", "Kind", "Verdict", "check"]
+__all__ = ["EXPIRY_MARGIN", "Facilitator", "Kind", "Verdict", "check", "check_terms"]
 
 EXPIRY_MARGIN: Final = 6
 """Seconds that must be left before `validBefore`, so that a block can still take the transfer."""
@@ -71,29 +71,41 @@ def check(payment: Payment, offer: Offer, now: float) -> Verdict:
 
     `now` is unix time in seconds. An EIP-1271 wallet's signature needs a chain and counts as bad here.
     """
+    verdict, domain, a = check_terms(payment, offer), _domain(offer), payment.authorization
+    if verdict.failure is not None or domain is None:
+        return verdict
+    if a.valid_before < now + EXPIRY_MARGIN:
+        return Verdict(Failure.EXPIRED, a.payer, f"validBefore must be at least {EXPIRY_MARGIN} s ahead")
+    if a.valid_after >= now:
+        return Verdict(Failure.NOT_YET_VALID, a.payer, "validAfter must have passed")
+    return _check_signature(TypedAuthorization(domain, a), payment.signature)
+
+
+def check_terms(payment: Payment, offer: Offer) -> Verdict:
+    """Whether what the payment says is what the terms ask for: scheme, network, payee and amount."""
     a = payment.authorization
-    name, version = offer.extra.get("name"), offer.extra.get("version")
 
     def refuse(failure: Failure, message: str) -> Verdict:
         return Verdict(failure, a.payer, message)
 
     if payment.version != offer.version or payment.scheme != "exact" or offer.scheme != "exact":
         return refuse(Failure.UNSUPPORTED, "only scheme exact is settled here, in the version of the terms")
-    chain = chain_id(offer.network)
-    if chain is None or to_caip2(payment.network, payment.version) != offer.network:
+    if to_caip2(payment.network, payment.version) != offer.network:
         return refuse(Failure.NETWORK_MISMATCH, f"the terms are for {offer.network}")
-    if not isinstance(name, str) or not isinstance(version, str):
+    if _domain(offer) is None:
         return refuse(Failure.DOMAIN_MISSING, "the terms lack the token's EIP-712 name or version")
     if a.payee.lower() != offer.pay_to.lower():
         return refuse(Failure.RECIPIENT_MISMATCH, f"it pays {a.payee}, the terms say {offer.pay_to}")
     if a.value != offer.amount:
         return refuse(Failure.AMOUNT_MISMATCH, f"it is for {a.value}, the price is {offer.amount}")
-    if a.valid_before < now + EXPIRY_MARGIN:
-        return refuse(Failure.EXPIRED, f"validBefore must be at least {EXPIRY_MARGIN} s ahead")
-    if a.valid_after >= now:
-        return refuse(Failure.NOT_YET_VALID, "validAfter must have passed")
-    typed = TypedAuthorization(Domain(name, version, chain, offer.asset), a)
-    return _check_signature(typed, payment.signature)
+    return Verdict(None, a.payer)
+
+
+def _domain(offer: Offer) -> Domain | None:
+    name, version, chain = offer.extra.get("name"), offer.extra.get("version"), chain_id(offer.network)
+    if chain is None or not isinstance(name, str) or not isinstance(version, str):
+        return None
+    return Domain(name, version, chain, offer.asset)
 
 
 def _check_signature(typed: TypedAuthorization, signature: str) -> Verdict:

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Final, Generic, TypeVar
 
 from x402.codec import Json, JsonObject, to_json
-from x402.errors import SettlementUnknown, X402Error
+from x402.errors import SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.seller import PaymentRefused
 from x402.wire import Payment
 
@@ -107,7 +107,8 @@ class PaymentIds(Generic[_T]):
         try:
             return await sell()
         except X402Error as exc:
-            open_still = isinstance(exc, SettlementUnknown) or (isinstance(exc, PaymentRefused) and exc.receipt)
+            unknown = isinstance(exc, SettlementUnknown | SettlementsUnavailable)
+            open_still = unknown or (isinstance(exc, PaymentRefused) and exc.receipt)
             if not open_still and entry.waiting == 1:  # a twin that waits will try for itself, under the same id
                 del self._entries[name]
             raise

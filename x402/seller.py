@@ -10,17 +10,18 @@ One challenge speaks both versions: version 2 in the header, version 1 in the bo
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from x402.codec import Json, JsonObject, clean, encode_header, to_json
 from x402.decode import decode_payment, header_in, offer_from
-from x402.errors import FacilitatorUnavailable, X402Error
-from x402.facilitator import Facilitator
+from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
+from x402.facilitator import Facilitator, check_terms
 from x402.failures import Failure, classify
 from x402.networks import default_asset, v1_name
+from x402.settlements import MemorySettlements, Settlement, Settlements
 from x402.wire import (
     CHALLENGE_HEADER,
     PAYMENT_HEADERS,
@@ -33,10 +34,10 @@ from x402.wire import (
 __all__ = ["PaymentRefused", "Seller", "Terms", "not_echoed", "read_payment", "receipt_headers"]
 
 _MAX_DESCRIPTION: Final = 500  # Coinbase's facilitator refuses longer ones (x402#2785)
-_MOST_UNRESOLVED: Final = 1024
-_FIRST_SWEEP: Final = 1024
 _CLOCKS_DIFFER: Final = 900
 """Seconds that a payment is remembered beyond its `validBefore`: facilitators' clocks are others."""
+_NEVER: Final = 250_000_000_000
+"""The year 9892: payers may write more into `validBefore` than a database's dates can hold."""
 _PENDING: Final = "settlement_pending"
 
 
@@ -81,10 +82,10 @@ class Terms:
 class Seller:
     """Asks for money on one network and collects it through a facilitator.
 
-    A payment is taken once, whatever the facilitator says: while it is being settled, and after, the same nonce
-    is refused (x402#803), with the receipt that it had. One that was sent to the facilitator without an answer
-    is settled again when it comes back, never verified anew, because its nonce may be used by ourselves. That
-    memory is this object's; share one per process.
+    One payment is one delivery, whatever the facilitator says (x402#803): while it is being settled the same nonce
+    is refused, and after that too, with the receipt that it had. One that was sent to the facilitator without an
+    outcome is settled again when it comes back, never verified anew, because its nonce may be used by ourselves.
+    What is remembered is in `settlements`: processes that sell the same share one that is stored.
     """
 
     def __init__(
@@ -95,10 +96,11 @@ class Seller:
         *,
         max_timeout_seconds: int = 300,
         extensions: JsonObject | None = None,
-        clock: Callable[[], float] = time.time,
+        settlements: Settlements | None = None,
     ) -> None:
         """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; who declares
-        `payment-identifier` must keep to it, see `x402.idempotency`."""
+        `payment-identifier` must keep to it, see `x402.idempotency`. Without `settlements` this object alone
+        remembers, and forgets when its process ends."""
         token = default_asset(network)
         if token is None:
             raise ValueError(f"no token is known on {network!r}; see x402.networks")
@@ -107,12 +109,8 @@ class Seller:
         self._token = token
         self._max_timeout_seconds = max_timeout_seconds
         self._extensions: JsonObject = extensions or {}
+        self._settlements: Settlements = MemorySettlements() if settlements is None else settlements
         self._settling: set[str] = set()
-        self._unresolved: dict[str, str] = {}
-        self._clock = clock
-        self._swept = _FIRST_SWEEP
-        self._collected: dict[str, tuple[int, Receipt]] = {}
-        """By payer and nonce: until when (unix s) it could be settled again, and the receipt it had."""
 
     def terms(self, price: int, url: str, description: str = "") -> Terms:
         """The terms of one request: `price` in atomic units, `url` of what is sold.
@@ -140,13 +138,14 @@ class Seller:
         return Terms(offers, {"url": url, **about}, self._extensions)
 
     async def collect(self, payment: Payment, terms: Terms) -> Receipt:
-        """Check a payment against our own terms, and have the money moved.
+        """Check a payment against our own terms, and have the money moved. Who has the receipt may deliver.
 
         Raises:
-            PaymentRefused: it is not what the terms ask for, or it did not settle.
+            PaymentRefused: it is not what the terms ask for, or it did not settle, or it was collected before.
             FacilitatorUnavailable: nothing happened; the payer may send the same payment again.
             SettlementUnknown: the money may have moved; the payer must send the same payment again.
             FacilitatorError: the facilitator gave no verdict; nothing happened.
+            SettlementsUnavailable: nothing was settled by this call; the payer must send the same payment again.
         """
         offer = terms.offers.get(payment.version)
         if offer is None:
@@ -154,49 +153,89 @@ class Seller:
         difference = not_echoed(payment, offer, terms.extensions)
         if difference is not None:
             raise PaymentRefused(Failure.NOT_ECHOED, difference)
-        key = f"{payment.authorization.payer}:{payment.authorization.nonce}".lower()
-        if key in self._collected:
-            receipt = self._collected[key][1]
-            raise PaymentRefused(Failure.NONCE_USED, "the authorization was used before", receipt)
-        if key in self._settling:
+        verdict = check_terms(payment, offer)
+        if verdict.failure is not None:
+            raise PaymentRefused(verdict.failure, verdict.message)
+        mine = _settlement(payment, offer)
+        known = await self._settlements.find(mine.key)
+        _refuse_if_collected(known, mine)
+        if mine.key in self._settling:
             raise PaymentRefused(Failure.NONCE_USED, "the authorization is being settled for another request")
-        self._settling.add(key)
+        self._settling.add(mine.key)
         try:
-            return await self._settle(key, payment, offer)
+            if known is None or known.fingerprint != mine.fingerprint:
+                await self._verify(mine, payment, offer)
+            return await self._settle(mine, payment, offer)
         finally:
-            self._settling.discard(key)
+            self._settling.discard(mine.key)
 
-    async def _settle(self, key: str, payment: Payment, offer: Offer) -> Receipt:
-        if self._unresolved.get(key) != payment.signature:
-            verdict = await self._facilitator.verify(payment, offer)
-            if verdict.failure is not None:
-                raise PaymentRefused(verdict.failure, verdict.message)
-        self._remember(key, payment.signature)
+    async def _verify(self, mine: Settlement, payment: Payment, offer: Offer) -> None:
+        verdict = await self._facilitator.verify(payment, offer)
+        if verdict.failure is None:
+            return
+        known = await self._settlements.find(mine.key)  # another process of ours may be who used it
+        _refuse_if_collected(known, mine)
+        if known is None or known.fingerprint != mine.fingerprint:
+            raise PaymentRefused(verdict.failure, verdict.message)
+
+    async def _settle(self, mine: Settlement, payment: Payment, offer: Offer) -> Receipt:
+        known = await self._settlements.begin(mine)
+        _refuse_if_collected(known, mine)
+        if known.fingerprint != mine.fingerprint:
+            raise PaymentRefused(Failure.NONCE_USED, "the authorization is open for another price or signature")
         try:
             receipt = await self._facilitator.settle(payment, offer)
         except FacilitatorUnavailable:
-            self._unresolved.pop(key, None)
+            await self._give_up(mine)
             raise
-        if receipt.success or receipt.error_reason != _PENDING:
-            self._unresolved.pop(key, None)
-        if not receipt.success:
-            reason = receipt.error_reason or "no reason given"
-            raise PaymentRefused(classify(reason), f"it did not settle: {reason}", receipt)
-        self._collect(key, payment.authorization.valid_before, receipt)
-        return receipt
+        if receipt.success:
+            await self._record(mine, receipt)
+            return receipt
+        if receipt.error_reason != _PENDING:
+            await self._give_up(mine)
+        reason = receipt.error_reason or "no reason given"
+        raise PaymentRefused(classify(reason), f"it did not settle: {reason}", receipt)
 
-    def _collect(self, key: str, valid_before: int, receipt: Receipt) -> None:
-        """Keep what was collected for as long as anybody could take the payment for a new one."""
-        if len(self._collected) >= self._swept * 2:
-            now = self._clock() - _CLOCKS_DIFFER
-            self._collected = {known: each for known, each in self._collected.items() if each[0] > now}
-            self._swept = max(len(self._collected), _FIRST_SWEEP)
-        self._collected[key] = valid_before, receipt
+    async def _record(self, mine: Settlement, receipt: Receipt) -> None:
+        """Keep what was collected, or learn that another call was first."""
+        moved = receipt.transaction or None
+        try:
+            if await self._settlements.finish(replace(mine, receipt=receipt)):
+                return
+            _refuse_if_collected(await self._settlements.find(mine.key), mine)
+        except SettlementsUnavailable as exc:
+            raise SettlementUnknown(f"the money has moved, which is not recorded yet: {exc}", moved) from exc
+        raise SettlementUnknown("the money has moved for another call, whose record is gone", moved)
 
-    def _remember(self, key: str, signature: str) -> None:
-        while len(self._unresolved) >= _MOST_UNRESOLVED:
-            del self._unresolved[next(iter(self._unresolved))]
-        self._unresolved[key] = signature
+    async def _give_up(self, mine: Settlement) -> None:
+        """Take back an attempt that moved nothing. It has not failed while another one may have moved the money:
+        that may be why this one did not.
+        """
+        try:
+            left = await self._settlements.give_up(mine)
+        except SettlementsUnavailable as exc:
+            raise SettlementUnknown(f"whether the payment was settled before is not known: {exc}") from exc
+        _refuse_if_collected(left, mine)
+        if left is not None:
+            raise SettlementUnknown("the payment was sent to the facilitator before, and the outcome is not known")
+
+
+def _settlement(payment: Payment, offer: Offer) -> Settlement:
+    """A payment as it is remembered: nothing in it can be cashed."""
+    a = payment.authorization
+    signed = hashlib.sha256(payment.signature.lower().encode()).hexdigest()
+    return Settlement(
+        key=f"{offer.network}:{offer.asset}:{a.payer}:{a.nonce}".lower(),
+        fingerprint=f"{offer.amount} to {offer.pay_to}, signed {signed}".lower(),
+        until=min(a.valid_before, _NEVER) + _CLOCKS_DIFFER,
+    )
+
+
+def _refuse_if_collected(known: Settlement | None, mine: Settlement) -> None:
+    """A payment that was collected buys nothing more. Who sends it again for the same price gets its receipt."""
+    if known is not None and known.receipt is not None:
+        receipt = known.receipt if known.fingerprint == mine.fingerprint else None
+        raise PaymentRefused(Failure.NONCE_USED, "the authorization was used before", receipt)
 
 
 def read_payment(headers: Mapping[str, str]) -> Payment | None:

@@ -9,9 +9,9 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from tests.x402.samples import KEY, NETWORK, NONCE, NOW, PAYEE, PAYER, header_for
+from tests.x402.samples import KEY, NETWORK, NONCE, NOW, PAYEE, PAYER, USDC, header_for
 from tests.x402.server import Reply, Seen, serving
-from x402 import seller as seller_module
+from x402 import settlements as settlements_module
 from x402.client import PaymentAuth
 from x402.codec import Json, JsonObject
 from x402.decode import decode_payment
@@ -23,6 +23,7 @@ from x402.negotiation import build_payment, read_challenge, read_receipt, reject
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
 from x402.seller import PaymentRefused, Seller, Terms, read_payment, receipt_headers
+from x402.settlements import MemorySettlements
 from x402.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader, Receipt
 
@@ -283,7 +284,7 @@ class Forgetful(OfflineFacilitator):
 async def test_one_payment_is_one_delivery_whatever_the_facilitator_says() -> None:
     """The seller remembers for itself, and shows the receipt that it had; also after `validBefore` for a while."""
     facilitator, clock = Forgetful(), [float(NOW)]
-    seller = Seller(facilitator, PAYEE, NETWORK, clock=lambda: clock[0])
+    seller = Seller(facilitator, PAYEE, NETWORK, settlements=MemorySettlements(lambda: clock[0]))
     terms = seller.terms(PRICE, URL)
     payment = await paid(terms.offers[2])
     receipt = await seller.collect(payment, terms)
@@ -299,16 +300,17 @@ async def test_what_was_collected_is_forgotten_when_nobody_can_take_it_any_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Memory is bounded by what is valid still."""
-    monkeypatch.setattr(seller_module, "_FIRST_SWEEP", 2)
+    monkeypatch.setattr(settlements_module, "_FIRST_SWEEP", 2)
     clock = [float(NOW)]
-    seller = Seller(Forgetful(), PAYEE, NETWORK, clock=lambda: clock[0])
+    settlements = MemorySettlements(lambda: clock[0])
+    seller = Seller(Forgetful(), PAYEE, NETWORK, settlements=settlements)
     terms = seller.terms(PRICE, URL)
     for number in range(4):
         await seller.collect(await paid(terms.offers[2], nonce=f"0x{number:064x}"), terms)
-    assert len(seller._collected) == 4
+    assert len(settlements) == 4
     clock[0] += 5_000
     await seller.collect(await paid(terms.offers[2], nonce=f"0x{9:064x}"), terms)
-    assert len(seller._collected) == 1
+    assert len(settlements) == 1
 
 
 async def test_a_forged_twin_of_an_open_payment_is_verified() -> None:
@@ -377,7 +379,8 @@ async def test_open_settlements_are_remembered_up_to_a_limit() -> None:
         async def settle(self, payment: Payment, offer: Offer) -> Receipt:
             raise SettlementUnknown("no answer")
 
-    seller = Seller(Dead(MemoryLedger(), lambda: NOW), PAYEE, NETWORK)
+    settlements = MemorySettlements()
+    seller = Seller(Dead(MemoryLedger(), lambda: NOW), PAYEE, NETWORK, settlements=settlements)
     terms = seller.terms(PRICE, URL)
     template = await paid(terms.offers[2])
     wallet = LocalSigner(KEY)
@@ -397,8 +400,9 @@ async def test_open_settlements_are_remembered_up_to_a_limit() -> None:
         )
         with pytest.raises(SettlementUnknown):
             await seller.collect(payment, terms)
-    assert len(seller._unresolved) == 1024
-    assert any(f"{1029:064x}" in key for key in seller._unresolved)
+    assert len(settlements) == 1024
+    newest = f"{NETWORK}:{USDC}:{PAYER}:0x{1029:064x}".lower()
+    assert await settlements.find(newest) is not None
 
 
 class Counter:
