@@ -1,16 +1,23 @@
 """A seller of ours as a process: `python -m tests.interop.purser_seller FACILITATOR_URL PAY_TO [required]`.
 
 `POST /goods` costs $0.01, collected through the facilitator; it keeps to the payment-identifier extension, which
-`required` makes compulsory. `GET /runs` says how often its handler ran. Prints its address.
+`required` makes compulsory. `GET /runs` says how often its handler ran. `--settlements` names what it shares with
+others: a file, or the URI of a database of MongoDB. With `--dies` it kills itself before its first paid answer.
+Prints its address.
 """
 
 from __future__ import annotations
 
+import argparse
+import os
+import signal
 import socket
 import sys
+from typing import Any
 
 import httpx
 import uvicorn
+from pymongo import AsyncMongoClient
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -18,20 +25,34 @@ from starlette.routing import Route
 
 from x402.client import BoundedTransport
 from x402.codec import encode_header
-from x402.errors import FacilitatorError, MalformedHeader
+from x402.errors import FacilitatorError, MalformedHeader, SettlementsUnavailable
 from x402.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
 from x402.remote import RemoteFacilitator
 from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.settlements import MemorySettlements, Settlements
+from x402.settlements_mongo import MongoSettlements
+from x402.settlements_sqlite import SqliteSettlements
 from x402.wire import PAYMENT_IDENTIFIER, RECEIPT_HEADERS
 
 PRICE = 10_000
 
 
-def app_for(facilitator: str, pay_to: str, *, required: bool) -> Starlette:
+def settlements_at(where: str | None) -> Settlements:
+    """The memory that a command line names."""
+    if where is None:
+        return MemorySettlements()
+    if not where.startswith("mongodb://"):
+        return SqliteSettlements(where)
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(where)
+    return MongoSettlements(client.get_default_database()["settlements"])
+
+
+def app_for(facilitator: str, pay_to: str, settlements: Settlements, *, required: bool, dies: bool) -> Starlette:
     """The app. Everything it knows of payments comes from `x402`."""
     http = httpx.AsyncClient(transport=BoundedTransport(httpx.AsyncHTTPTransport()))
     extensions = {PAYMENT_IDENTIFIER: declaration(required=required)}
-    seller = Seller(RemoteFacilitator(http, facilitator), pay_to, "eip155:84532", extensions=extensions)
+    remote = RemoteFacilitator(http, facilitator)
+    seller = Seller(remote, pay_to, "eip155:84532", extensions=extensions, settlements=settlements)
     answers: PaymentIds[Response] = PaymentIds(required=required)
     runs: list[int] = []
 
@@ -52,6 +73,8 @@ def app_for(facilitator: str, pay_to: str, *, required: bool) -> Starlette:
         async def sell() -> Response:
             receipt = await seller.collect(payment, terms)
             runs.append(1)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
             return JSONResponse({"goods": "delivered"}, headers=receipt_headers(payment.version, receipt))
 
         try:
@@ -65,7 +88,7 @@ def app_for(facilitator: str, pay_to: str, *, required: bool) -> Starlette:
             if exc.receipt is not None:
                 refusal.headers[RECEIPT_HEADERS[payment.version]] = encode_header(exc.receipt.as_json())
             return refusal
-        except FacilitatorError as exc:
+        except (FacilitatorError, SettlementsUnavailable) as exc:
             return JSONResponse({"error": str(exc)}, 503)
 
     async def count(_request: Request) -> Response:
@@ -76,8 +99,15 @@ def app_for(facilitator: str, pay_to: str, *, required: bool) -> Starlette:
 
 def main() -> None:
     """Serve until terminated."""
-    facilitator, pay_to, *rest = sys.argv[1:]
-    app = app_for(facilitator, pay_to, required="required" in rest)
+    parser = argparse.ArgumentParser()
+    parser.add_argument("facilitator")
+    parser.add_argument("pay_to")
+    parser.add_argument("required", nargs="?", choices=["required"])
+    parser.add_argument("--settlements")
+    parser.add_argument("--dies", action="store_true")
+    told = parser.parse_args()
+    memory = settlements_at(told.settlements)
+    app = app_for(told.facilitator, told.pay_to, memory, required=told.required is not None, dies=told.dies)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         sys.stdout.write(f"http://127.0.0.1:{listening.getsockname()[1]}\n")
         sys.stdout.flush()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 from tests.wire.listening import READS, WRITES, Wire
+from tests.x402 import replicas
 from tests.x402.test_settlements import MINE, PAID
 from x402 import settlements_mongo
 from x402.errors import SettlementsUnavailable
@@ -64,3 +66,21 @@ async def test_a_server_that_is_away_is_an_error_of_the_family(monkeypatch: pyte
         with pytest.raises(SettlementsUnavailable) as caught:
             await MongoSettlements(client["shop"]["settlements"]).find(MINE.key)
     assert not {"secret", "127.0.0.1", "user:"} & set(str(caught.value).split())
+
+
+@needs_server
+@pytest.mark.parametrize(
+    "story",
+    [
+        replicas.one_delivery_for_each_payment,
+        replicas.killed_before_recording,
+        replicas.killed_after_recording,
+    ],
+)
+async def test_two_sellers_on_one_database_are_one_seller(
+    story: Callable[[Path, str], Awaitable[None]], tmp_path: Path
+) -> None:
+    """As with a file: both asked at once, and one killed on either side of its record."""
+    name = fresh_name()
+    await story(tmp_path, f"{server_uri().rstrip('/')}/{name}")
+    drop(name)
