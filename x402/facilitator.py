@@ -71,13 +71,14 @@ def check(payment: Payment, offer: Offer, now: float) -> Verdict:
 
     `now` is unix time in seconds. An EIP-1271 wallet's signature needs a chain and counts as bad here.
     """
-    verdict, domain, a = check_terms(payment, offer), _domain(offer), payment.authorization
-    if verdict.failure is not None or domain is None:
+    verdict, a, extra = check_terms(payment, offer), payment.authorization, offer.extra
+    if verdict.failure is not None:
         return verdict
     if a.valid_before < now + EXPIRY_MARGIN:
         return Verdict(Failure.EXPIRED, a.payer, f"validBefore must be at least {EXPIRY_MARGIN} s ahead")
     if a.valid_after >= now:
         return Verdict(Failure.NOT_YET_VALID, a.payer, "validAfter must have passed")
+    domain = Domain(str(extra["name"]), str(extra["version"]), chain_id(offer.network) or 0, offer.asset)
     return _check_signature(TypedAuthorization(domain, a), payment.signature)
 
 
@@ -92,20 +93,13 @@ def check_terms(payment: Payment, offer: Offer) -> Verdict:
         return refuse(Failure.UNSUPPORTED, "only scheme exact is settled here, in the version of the terms")
     if to_caip2(payment.network, payment.version) != offer.network:
         return refuse(Failure.NETWORK_MISMATCH, f"the terms are for {offer.network}")
-    if _domain(offer) is None:
+    if not isinstance(offer.extra.get("name"), str) or not isinstance(offer.extra.get("version"), str):
         return refuse(Failure.DOMAIN_MISSING, "the terms lack the token's EIP-712 name or version")
     if a.payee.lower() != offer.pay_to.lower():
         return refuse(Failure.RECIPIENT_MISMATCH, f"it pays {a.payee}, the terms say {offer.pay_to}")
     if a.value != offer.amount:
         return refuse(Failure.AMOUNT_MISMATCH, f"it is for {a.value}, the price is {offer.amount}")
     return Verdict(None, a.payer)
-
-
-def _domain(offer: Offer) -> Domain | None:
-    name, version, chain = offer.extra.get("name"), offer.extra.get("version"), chain_id(offer.network)
-    if chain is None or not isinstance(name, str) or not isinstance(version, str):
-        return None
-    return Domain(name, version, chain, offer.asset)
 
 
 def _check_signature(typed: TypedAuthorization, signature: str) -> Verdict:
