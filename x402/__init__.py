@@ -4,7 +4,7 @@
     policy       which offer of a challenge may be paid
     negotiation  the exchange without I/O: challenge in, payment out, receipt in
     client       the exchange as an `httpx.Auth`
-    seller       the other side of it: terms out, payment in
+    seller       the other side of it: terms out, payment in; `settlements` is what it remembers
     facilitator  verify and settle; `offline` against a ledger, `remote` over HTTP
 
 Nothing here knows what is bought. Importing the package loads none of its modules.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
+from tests.x402.samples import NETWORK, NOW, PAYEE, URL, header_for
 from x402.codec import MAX_BYTES, MAX_DEPTH
+from x402.negotiation import read_challenge, read_receipt
+from x402.offline import MemoryLedger, OfflineFacilitator
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/x402.md").read_text()
@@ -67,3 +71,26 @@ def test_the_table_of_pitfalls_is_whole() -> None:
 def test_the_bounds_are_those_of_the_code() -> None:
     """64 KiB, 32 levels."""
     assert f"{MAX_BYTES // 1024} KiB, {MAX_DEPTH} levels" in TEXT
+
+
+async def test_the_seller_of_the_document_sells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unpaid, paid, sent again, malformed: as it stands there."""
+    (code,) = re.findall(r"```python\n(.*?)```", TEXT.split("## Selling\n", 1)[1], re.DOTALL)[:1]
+    (tmp_path / "shop.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    ledger = MemoryLedger()
+    given = {"facilitator": OfflineFacilitator(ledger, lambda: NOW), "pay_to": PAYEE}
+    shop = runpy.run_path("shop.py", given)
+
+    status, headers, body = await shop["answer"](URL, {})
+    (offer,) = read_challenge(headers, body).offers
+    payment = await header_for(offer)
+    paid, receipt, goods = await shop["answer"](URL, {payment.name: payment.value})
+    again, shown, _ = await shop["answer"](URL, {payment.name: payment.value})
+    malformed, _, _ = await shop["answer"](URL, {payment.name: "no payment"})
+    await shop["settlements"].close()
+
+    assert (status, offer.network, paid, goods, again, malformed) == (402, NETWORK, 200, b"goods", 402, 400)
+    assert read_receipt(receipt) == read_receipt(shown)
+    assert len(ledger.journal) == 1
+    assert (tmp_path / "sold.db").exists()

@@ -15,13 +15,15 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
-from tests.x402.samples import NETWORK, PAYER
+from tests.x402.samples import NETWORK, NOW, PAYEE, PAYER, URL, payment_for
 from x402 import settlements_sqlite
-from x402.errors import SettlementsUnavailable
+from x402.errors import SettlementsUnavailable, SettlementUnknown
+from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.seller import Seller
 from x402.settlements import MemorySettlements, Settlement, Settlements
 from x402.settlements_mongo import MongoSettlements
 from x402.settlements_sqlite import SqliteSettlements
-from x402.wire import Receipt
+from x402.wire import Offer, Payment, Receipt
 
 LATER: Final = 4_000_000_000
 RECEIPT: Final = Receipt(True, "0x" + "ab" * 32, NETWORK, payer=PAYER, amount=10_000)
@@ -268,4 +270,26 @@ async def test_a_file_that_cannot_be_used_is_an_error_of_the_family(
     settlements = SqliteSettlements(path)
     with pytest.raises(SettlementsUnavailable, match=r"sold\.db"):
         await settlements.find(MINE.key)
+    await settlements.close()
+
+
+async def test_nothing_that_can_be_cashed_is_in_the_file(tmp_path: Path) -> None:
+    """While the payment is open, too: whoever reads the file learns no signature."""
+    lost: list[str] = []
+
+    class Silent(OfflineFacilitator):
+        async def settle(self, payment: Payment, offer: Offer) -> Receipt:
+            lost.append(payment.signature)
+            raise SettlementUnknown("no answer")
+
+    settlements = SqliteSettlements(tmp_path / "sold.db", lambda: NOW)
+    seller = Seller(Silent(MemoryLedger(), lambda: NOW), PAYEE, NETWORK, settlements=settlements)
+    terms = seller.terms(10_000, URL)
+    payment = await payment_for(terms.offers[2])
+    with pytest.raises(SettlementUnknown):
+        await seller.collect(payment, terms)
+    written = b"".join(each.read_bytes() for each in files(tmp_path))
+    assert payment.authorization.nonce.encode() in written
+    assert lost[0][2:].encode() not in written
+    assert bytes.fromhex(lost[0][2:]) not in written
     await settlements.close()
