@@ -10,7 +10,7 @@ import pytest
 
 from tests.x402.samples import NONCE, offer, payment_for
 from x402.codec import Json
-from x402.errors import FacilitatorUnavailable, SettlementUnknown, X402Error
+from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure
 from x402.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
 from x402.seller import PaymentRefused
@@ -102,6 +102,7 @@ async def test_where_nothing_was_sold_the_id_is_free_again(error: X402Error) -> 
     "error",
     [
         SettlementUnknown("lost"),
+        SettlementsUnavailable("an earlier settlement may be in it"),
         PaymentRefused(Failure.CHAIN_FAILURE, "pending", Receipt(False, "0x77", "", error_reason="x")),
         KeyError("a handler's own mistake"),
     ],
