@@ -6,8 +6,10 @@ way in, `usd_json` (a JSON number) and `usd_text` (a string, for prose and the a
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, Decimal
 from typing import Final
+
+from x402.codec import decimal_text
 
 __all__ = [
     "MAX_USD",
@@ -35,7 +37,7 @@ class InvalidAmount(ValueError):
 
 
 def parse_usd(value: Decimal | int | str, *, zero: bool = False) -> int:
-    """Dollars to micro-dollars.
+    """Dollars to micro-dollars. Text is plain digits with at most one point.
 
     Refuses NaN, infinities, more than 6 decimals, negative amounts, amounts above `MAX_USD` and, unless
     `zero` is true, nothing at all.
@@ -44,9 +46,9 @@ def parse_usd(value: Decimal | int | str, *, zero: bool = False) -> int:
         InvalidAmount: with a message fit for the sender.
     """
     try:
-        dollars = Decimal(value)
-    except InvalidOperation:
-        raise InvalidAmount("must be a decimal number of dollars") from None
+        dollars = decimal_text(value) if isinstance(value, str) else Decimal(value)
+    except ValueError as exc:
+        raise InvalidAmount(str(exc)) from None
     if not dollars.is_finite():
         raise InvalidAmount("must be a finite number of dollars")
     if dollars < 0 or (dollars == 0 and not zero):

@@ -32,6 +32,7 @@ from agent.money import parse_usd
 from agent.sealing_keys import parse_keys
 from vendors.models import is_token
 from x402.chain_urls import parse_urls
+from x402.codec import decimal_text
 from x402.networks import Asset, chain_id, parse_assets
 
 if TYPE_CHECKING:
@@ -77,6 +78,9 @@ _HOST: Final = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?")
 
 _Usd = Annotated[int, BeforeValidator(parse_usd)]
 """Given in dollars, kept in micro-dollars."""
+_Price = Annotated[
+    Decimal, BeforeValidator(lambda typed: decimal_text(typed) if isinstance(typed, str) else typed)
+]
 
 
 class Settings(BaseModel):
@@ -94,8 +98,8 @@ class Settings(BaseModel):
     fireworks_api_key: SecretStr | None = None
     fireworks_model: str = "accounts/fireworks/models/kimi-k2p5"
     fireworks_base_url: str | None = None
-    fireworks_input_price: Decimal | None = Field(None, ge=0)
-    fireworks_output_price: Decimal | None = Field(None, ge=0)
+    fireworks_input_price: _Price | None = Field(None, ge=0)
+    fireworks_output_price: _Price | None = Field(None, ge=0)
     x402_private_key: SecretStr | None = None
     x402_keystore: str | None = None
     purser_keystore_password: SecretStr | None = None

@@ -7,13 +7,12 @@ test networks only. `purser vendors seed` registers the same constants: that is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.alias_generators import to_camel
 
-from gpu_vendor_mock.dollars import from_dollars
+from gpu_vendor_mock.dollars import TypedDollars, from_dollars
 from gpu_vendor_mock.errors import BadSetting
 
 __all__ = [
@@ -64,7 +63,7 @@ class _Entry(BaseModel):
 
     vendor_id: Annotated[str, Field(pattern=f"^{VENDOR_ID_PATTERN}$")]
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    base_price_per_hour: Annotated[Decimal, Field(gt=0, le=10_000, decimal_places=6, allow_inf_nan=False)]
+    base_price_per_hour: TypedDollars
     reliability_score: Annotated[float, Field(ge=0, le=1)] = 0.9
     supported_gpu_types: Annotated[
         tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")], ...],

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from typing import Annotated, Final
 
-__all__ = ["MICRO", "dollars_json", "from_dollars", "price_of", "raised"]
+from pydantic import BeforeValidator, Field
+
+from x402.codec import decimal_text
+
+__all__ = ["MICRO", "TypedDollars", "dollars_json", "from_dollars", "price_of", "raised"]
 
 MICRO: Final = 1_000_000
 """Micro-dollars in a dollar."""
+
+TypedDollars = Annotated[
+    Decimal,
+    BeforeValidator(lambda typed: decimal_text(typed) if isinstance(typed, str) else typed),
+    Field(gt=0, le=10_000, decimal_places=6, allow_inf_nan=False),
+]
+"""Dollars per hour as the operator gives them: text is plain digits with at most one point."""
 
 
 def from_dollars(dollars: Decimal) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from decimal import Decimal
 from typing import Annotated, Final, Self
 
 from pydantic import (
@@ -19,7 +18,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
-from gpu_vendor_mock.dollars import from_dollars
+from gpu_vendor_mock.dollars import TypedDollars, from_dollars
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.faults import Fault, FaultName, parse_faults
 from x402.chain_urls import parse_urls
@@ -64,7 +63,7 @@ class Settings(BaseSettings):
     """Nodes of the chain to settle on; see `x402.chain_urls.parse_urls`. Only looked at with a relayer's key."""
     x402_relayer_key: SecretStr | None = None
     """The key that settles on the chain and pays the gas. Without one, payments are settled offline."""
-    base_price_per_hour: Decimal | None = Field(None, gt=0, le=10_000, decimal_places=6, allow_inf_nan=False)
+    base_price_per_hour: TypedDollars | None = None
     """Dollars per hour at every vendor here, in place of their own prices."""
     port: int = Field(4001, ge=0, le=65_535)
     """Where to listen, unless the command line says otherwise; 0 takes a free one."""

@@ -26,6 +26,7 @@ __all__ = [
     "JsonObject",
     "atomic_field",
     "clean",
+    "decimal_text",
     "decode_header",
     "encode_header",
     "integer_field",
@@ -59,6 +60,7 @@ _BRACKETS: Final = re.compile(r"[\[\]{}]")
 _STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?')  # possessive: it never goes back, in time or in memory
 _SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 _UINT: Final = re.compile(r"0|[1-9][0-9]{0,77}")
+_DECIMAL: Final = re.compile(r"(?:0|[1-9][0-9]{0,77})(?:\.[0-9]{1,78})?")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
@@ -228,6 +230,16 @@ def atomic_field(message: JsonObject, key: str) -> int:
     if not _UINT.fullmatch(text) or (number := int(text)) > UINT256_MAX:
         raise ValueError(f"{key} is not a decimal string of an unsigned 256-bit number")
     return number
+
+
+def decimal_text(text: str) -> Decimal:
+    """A number as a person types it: ASCII digits with at most one point among them, or `ValueError`.
+
+    Python reads more: `1_000` and `1e3` are a thousand to it, and digits of any script are digits.
+    """
+    if not _DECIMAL.fullmatch(text):
+        raise ValueError("must be plain digits with at most one point, such as 2.5")
+    return Decimal(text)
 
 
 def is_address(text: str) -> bool:

@@ -21,6 +21,7 @@ __all__ = [
     "dollars",
     "given",
     "networks_named",
+    "number",
     "user_path",
 ]
 
@@ -35,6 +36,16 @@ def dollars(text: str) -> int:
     try:
         return parse_usd(text)
     except InvalidAmount as exc:
+        raise typer.BadParameter(str(exc)) from exc
+
+
+def number(text: str) -> float:
+    """A number on the command line that money is multiplied with."""
+    from x402.codec import decimal_text
+
+    try:
+        return float(decimal_text(text))
+    except ValueError as exc:
         raise typer.BadParameter(str(exc)) from exc
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from scripts.cli.options import Budget, JsonFlag, PricePerHour, RunArgument
+from scripts.cli.options import Budget, JsonFlag, PricePerHour, RunArgument, number
 from scripts.cli.session import say, session
 from scripts.exits import Exit
 
@@ -19,11 +19,16 @@ def start(
     user: Annotated[str, typer.Option(help="whose run it is")] = "local",
     gpu_type: Annotated[str | None, typer.Option(help="for example A100")] = None,
     job_type: Annotated[str | None, typer.Option(help="default: fine_tune")] = None,
-    max_hours: Annotated[float | None, typer.Option(help="hours per job; default: 1")] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(parser=number, metavar="HOURS", help="for each job; default: 1")
+    ] = None,
     max_price_per_hour: PricePerHour = None,
     vendor: Annotated[list[str] | None, typer.Option(help="use only this vendor (repeatable)")] = None,
     deadline: Annotated[str | None, typer.Option(help="for example 2026-12-01T12:00:00Z")] = None,
-    price_tolerance: Annotated[float, typer.Option(help="share that a price may exceed its quote")] = 0,
+    price_tolerance: Annotated[
+        float | None,
+        typer.Option(parser=number, metavar="SHARE", help="by how much a price may exceed its quote; default: 0"),
+    ] = None,
     idempotency_key: Annotated[str | None, typer.Option(help="the same key starts the same run once")] = None,
     json: JsonFlag = False,
 ) -> None:
@@ -41,7 +46,7 @@ def start(
         maxPricePerHour=None if max_price_per_hour is None else usd_json(max_price_per_hour),
         vendorIds=[*vendor] if vendor else None,
         deadline=deadline,
-        priceTolerance=price_tolerance or None,
+        priceTolerance=price_tolerance,
     )
     with session(json) as here:
         reply = here.client.start(order, idempotency_key)

@@ -260,9 +260,9 @@ def test_without_a_wallet_it_says_what_to_do(pay: Pay, monkeypatch: pytest.Monke
     [
         (("GET", "https://x.example"), "--max-usd"),
         (("GET", "https://x.example", "--max-usd", "0.0000001"), "at most 6 decimals"),
-        (("GET", "https://x.example", "--max-usd", "NaN"), "finite"),
+        (("GET", "https://x.example", "--max-usd", "NaN"), "plain digits"),
         (("GET", "https://x.example", "--max-usd", "0"), "greater than 0"),
-        (("GET", "https://x.example", "--max-usd", "a"), "decimal"),
+        (("GET", "https://x.example", "--max-usd", "a"), "plain digits"),
         (("G T", "https://x.example", "--max-usd", "1"), "method"),
         (("GET", "ftp://x.example", "--max-usd", "1"), "http"),
         (("GET", "x.example", "--max-usd", "1"), "absolute"),
