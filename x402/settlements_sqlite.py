@@ -53,7 +53,7 @@ _GIVE_UP: Final = "UPDATE settlements SET attempts = attempts - 1 WHERE key = ? 
 _CLEAR: Final = "DELETE FROM settlements WHERE key = ? AND receipt IS NULL AND attempts <= 0"
 _FINISH: Final = """
 INSERT INTO settlements (key, fingerprint, until, attempts, receipt) VALUES (?, ?, ?, 0, ?)
-ON CONFLICT (key) DO UPDATE 
+ON CONFLICT (key) DO UPDATE
 SET fingerprint = excluded.fingerprint, until = excluded.until, receipt = excluded.receipt WHERE receipt IS NULL
 """
 
