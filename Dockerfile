@@ -6,7 +6,7 @@ WORKDIR /build
 COPY requirements.txt requirements-server.txt ./
 RUN python -m venv /opt/purser \
  && /opt/purser/bin/python -m pip install --no-cache-dir --disable-pip-version-check --no-compile \
-    --only-binary=:all: -r requirements-server.txt \
+    --require-hashes --no-deps --only-binary=:all: -r requirements-server.txt \
  && /opt/purser/bin/python -m compileall -q /opt/purser/lib \
  && /opt/purser/bin/python -m pip uninstall --quiet --yes pip
 

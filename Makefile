@@ -10,6 +10,10 @@ ANVIL := contracts/node_modules/.package-lock.json
 VYPER := .venv-chain/.installed
 TOKEN := contracts/build/dollar.bin
 
+# Each file by its hash; nothing that the file does not name; no source, whose build would fetch what nobody pinned.
+INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
+LOCK := $(BIN)/python -m uv pip compile --quiet --no-header --universal --generate-hashes
+
 .PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock clean
 
 help:
@@ -30,7 +34,7 @@ help:
 	@echo "make size     how large the deployed function is, and what of it is heaviest"
 	@echo "make api-docs  docs/api.md from the code"
 	@echo "make audit    known holes in the requirements, where pip-audit's service can be reached"
-	@echo "make lock     pin the newest allowed versions in requirements*.txt"
+	@echo "make lock     pin requirements.txt and its sisters by version and hash"
 	@echo "make clean    remove what these make"
 
 install: $(STAMP)
@@ -40,7 +44,7 @@ $(STAMP): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Purser needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	@test ! -L .venv || { echo ".venv is a link: what it leads to is not emptied for this checkout; remove the link" >&2; exit 2; }
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python $(INSTALL) -r requirements-dev.txt
 	@touch $(STAMP)
 
 demo: $(STAMP)
@@ -93,7 +97,7 @@ unit: $(STAMP)
 # Those of the rest, and what attacks the whole, take minutes: once is enough.
 unit-newest:
 	"$(PYTHON_NEWEST)" -m venv --clear .venv-newest
-	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	.venv-newest/bin/python $(INSTALL) -r requirements-dev.txt
 	.venv-newest/bin/python -m pytest -n 2 tests/x402 tests/vendors tests/agent tests/api
 
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
@@ -105,10 +109,10 @@ PYTHON_PLATFORMS ?= python3.12
 test-platforms: $(STAMP) $(PLATFORMS)
 	PURSER_WIRE=required $(BIN)/python -m tests.wire tests/platforms
 
-$(PLATFORMS): tests/platforms/requirements.txt requirements.txt
+$(PLATFORMS): tests/platforms/requirements.txt
 	@echo "installing the platforms' Python runtimes into .venv-platforms (once) ..."
 	"$(PYTHON_PLATFORMS)" -m venv --clear .venv-platforms
-	.venv-platforms/bin/python -m pip install --quiet --disable-pip-version-check -r tests/platforms/requirements.txt
+	.venv-platforms/bin/python $(INSTALL) -r tests/platforms/requirements.txt
 	@touch $(PLATFORMS)
 
 # Needs an idle machine for its figures to mean anything, and a MongoDB server as test-wire does. QUICK=1: whether it
@@ -124,14 +128,16 @@ peers-lose-money: $(STAMP) $(PEERS)
 $(PEERS): tests/peers/requirements.txt
 	@echo "installing the official Python SDK into .venv-peers (once) ..."
 	$(PYTHON) -m venv --clear .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt
+	.venv-peers/bin/python $(INSTALL) -r tests/peers/requirements.txt
 	@touch $(PEERS)
 
 # eth-account takes coincurve where it finds it; the same one that Purser has.
 $(PEERS_COINCURVE): tests/peers/requirements.txt requirements.txt
 	@echo "installing the official Python SDK and coincurve into .venv-peers-coincurve (once) ..."
 	$(PYTHON) -m venv --clear .venv-peers-coincurve
-	.venv-peers-coincurve/bin/python -m pip install --quiet --disable-pip-version-check -r tests/peers/requirements.txt $$(grep '^coincurve==' requirements.txt)
+	.venv-peers-coincurve/bin/python $(INSTALL) -r tests/peers/requirements.txt
+	awk '/^[^ ]/ { ours = /^coincurve==/ } ours' requirements.txt > .venv-peers-coincurve/coincurve.txt
+	.venv-peers-coincurve/bin/python $(INSTALL) -r .venv-peers-coincurve/coincurve.txt
 	@touch $(PEERS_COINCURVE)
 
 $(NODE_PEERS): tests/interop/node/package-lock.json
@@ -144,13 +150,13 @@ test-chain: $(STAMP) $(ANVIL) $(TOKEN)
 
 $(ANVIL): contracts/package-lock.json
 	@echo "installing anvil, an EVM chain, into contracts (once) ..."
-	cd contracts && npm install --no-save --ignore-scripts --no-fund --no-audit --loglevel=error
+	cd contracts && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
 	@touch $(ANVIL)
 
 $(VYPER): contracts/requirements.txt
 	@echo "installing the Vyper compiler into .venv-chain (once) ..."
 	$(PYTHON) -m venv --clear .venv-chain
-	.venv-chain/bin/python -m pip install --quiet --disable-pip-version-check -r contracts/requirements.txt
+	.venv-chain/bin/python $(INSTALL) -r contracts/requirements.txt
 	@touch $(VYPER)
 
 $(TOKEN): contracts/dollar.vy $(VYPER)
@@ -168,7 +174,7 @@ PYTHON_LAMBDA ?= python3.12
 SHIPPED := api agent vendors x402 scripts
 build-PurserFunction:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "say where to: make build-PurserFunction ARTIFACTS_DIR=..." >&2; exit 2; }
-	"$(PYTHON_LAMBDA)" -m pip install --quiet --disable-pip-version-check --no-compile --only-binary=:all: --python-version 3.12 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --target "$(ARTIFACTS_DIR)" -r requirements.txt
+	"$(PYTHON_LAMBDA)" $(INSTALL) --no-compile --python-version 3.12 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --target "$(ARTIFACTS_DIR)" -r requirements.txt
 	tar -cf - --exclude=__pycache__ $(SHIPPED) | tar -xf - -C "$(ARTIFACTS_DIR)"
 	"$(PYTHON_LAMBDA)" -m compileall -q -f --invalidation-mode unchecked-hash "$(ARTIFACTS_DIR)"
 
@@ -180,13 +186,14 @@ picture: $(STAMP)
 	$(BIN)/python -m scripts.demo.picture docs/demo.svg
 
 lock: $(STAMP)
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements.in -o requirements.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 tests/peers/requirements.in -o tests/peers/requirements.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-chain.in -o requirements-chain.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 requirements-server.in -o requirements-server.txt
-	$(BIN)/python -m uv pip compile --quiet --no-header --universal --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
+	$(LOCK) --python-version 3.11 requirements.in -o requirements.txt
+	$(LOCK) --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(LOCK) --python-version 3.11 tests/peers/requirements.in -o tests/peers/requirements.txt
+	$(LOCK) --python-version 3.11 requirements-chain.in -o requirements-chain.txt
+	$(LOCK) --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
+	$(LOCK) --python-version 3.11 requirements-server.in -o requirements-server.txt
+	$(LOCK) --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
+	$(LOCK) --python-version 3.12 tests/platforms/requirements.in -o tests/platforms/requirements.txt
 
 # Known holes in what functions ship. Where the service cannot be reached it says so, and that nothing was audited.
 audit: $(STAMP)

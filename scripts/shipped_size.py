@@ -74,7 +74,16 @@ def _installed() -> Path:
         shutil.rmtree(shelf, ignore_errors=True)
         coming = shelf / f"{key}.part"
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        options = ["--only-binary", ":all:", "--target", str(coming), "-r", str(requirements)]
+        options = [
+            "--require-hashes",
+            "--no-deps",
+            "--only-binary",
+            ":all:",
+            "--target",
+            str(coming),
+            "-r",
+            str(requirements),
+        ]
         subprocess.run([*command, *options], check=True, timeout=_INSTALL_SECONDS)
         coming.rename(place)
     return place
