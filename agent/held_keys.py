@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from pydantic import SecretStr
 
 from agent.errors import ConfigurationError
 from agent.logs import keep_out
+from agent.private_files import read_private
 from x402.keystore import KeystoreError, unlock
 from x402.secp256k1 import SigningKey
 
 __all__ = ["held_key", "keystore_password", "read_keystore"]
+
+_MOST_READ: Final = 65_536
+"""Bytes of a keystore, or of a file with a password: keystores have some hundred."""
 
 
 def held_key(
@@ -45,7 +50,7 @@ def keystore_password(password: SecretStr | None, password_file: str | None) -> 
     """The keystore's password: the one given, or what is in the file; None when neither is set.
 
     Raises:
-        ConfigurationError: the file cannot be read.
+        ConfigurationError: the file cannot be read, or others can read it too.
     """
     if password is not None or password_file is None:
         return password
@@ -62,7 +67,9 @@ def read_keystore(path: str) -> str:
 
 def _read(path: str, what: str) -> SecretStr:
     try:
-        return SecretStr(Path(path).expanduser().read_text("utf-8", "surrogateescape"))
+        return SecretStr(read_private(Path(path).expanduser(), _MOST_READ).decode("utf-8", "surrogateescape"))
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{what}: {exc}") from None
     except (OSError, RuntimeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "there is no home directory"
         raise ConfigurationError(f"{what}: {path} cannot be read: {why}") from None

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from agent.errors import ConfigurationError
 from agent.held_keys import keystore_password, read_keystore
 from agent.money import usd_text
+from agent.private_files import open_private
 from agent.settings import Settings
 from x402.errors import ChainError
 from x402.keccak import checksum_address
@@ -112,7 +113,7 @@ def keep(key: SigningKey, path: Path, settings: Settings) -> None:
     text = _locked(key, password)
     try:
         path.parent.mkdir(0o700, parents=True, exist_ok=True)
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        file = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     except OSError as exc:
         raise ConfigurationError(f"{path} cannot be written: {exc.strerror}") from None
     try:

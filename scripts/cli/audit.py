@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json as jsons
+import os
 import re
+import secrets
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -174,13 +176,18 @@ def _witness() -> Witness | None:
 
 @contextmanager
 def _sink(output: Path | None) -> Iterator[TextIO]:
-    """Where the lines go. A file appears under its name when it is whole, and not before."""
+    """Where the lines go. A file appears under its name when it is whole, and not before; a link is replaced."""
     if output is None:
         yield sys.stdout
         return
-    part = output.with_name(f"{output.name}.part")
+    from agent.private_files import open_private
+
+    if output.exists() and not output.is_file():
+        raise typer.BadParameter(f"{output} is no file", param_hint="--output")
+    part = output.with_name(f"{output.name}.{secrets.token_hex(8)}.part")
     try:
-        with part.open("w", encoding="ascii", newline="\n") as file:
+        new = open_private(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(new, "w", encoding="ascii", newline="\n") as file:
             yield file
         part.replace(output)
     except OSError as exc:

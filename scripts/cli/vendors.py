@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as jsons
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -164,9 +163,16 @@ def _secret(file: Path | None) -> str | None:
     """The token in a file, without the end of its line; never from the command line, which other users can see."""
     if file is None:
         return None
+    from agent.errors import ConfigurationError
+    from agent.private_files import read_private
+
     try:
-        with nullcontext(sys.stdin) if str(file) == "-" else user_path(file).open(encoding="utf-8") as stream:
-            text = stream.read(_MOST_READ)
+        if str(file) == "-":
+            text = sys.stdin.read(_MOST_READ)
+        else:
+            text = read_private(user_path(file), _MOST_READ).decode()
+    except ConfigurationError as exc:
+        raise typer.BadParameter(str(exc), param_hint="--secret-file") from None
     except (OSError, UnicodeDecodeError) as exc:
         why = exc.strerror if isinstance(exc, OSError) else "it is not text"
         raise typer.BadParameter(f"cannot be read: {why}", param_hint="--secret-file") from None

@@ -19,6 +19,7 @@ from typing import Final, Self
 
 from agent.errors import ConfigurationError
 from agent.models import SignedAuthorization
+from agent.private_files import open_private
 from x402.codec import Json, JsonObject, load_json, to_json
 
 __all__ = [
@@ -117,9 +118,11 @@ class Journal:
     def _open(self, key: str, flags: int) -> Purchase | None:
         path = self._directory / f"{key}.jsonl"
         try:
-            file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+            file = open_private(path, flags)
         except FileNotFoundError:
             return None
+        except ConfigurationError as exc:
+            raise JournalBroken(str(exc)) from None
         except OSError as exc:
             raise JournalBroken(f"{path} cannot be opened: {exc.strerror}") from None
         try:

@@ -203,6 +203,7 @@ def test_what_is_learnt_from_the_environment_is_kept_out(
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
     file = tmp_path / "password"
+    file.touch(0o600)
     file.write_text("password-of-file\n")
 
     settings = load_settings()

@@ -114,6 +114,7 @@ def test_nonces_come_from_the_key_or_from_a_secret() -> None:
 def keystore(tmp_path: Path) -> Path:
     """A keystore file of the sample key."""
     path = tmp_path / "keystore.json"
+    path.touch(0o600)
     path.write_text(lock(SigningKey.from_hex(KEY), PASSWORD, n=16))
     return path
 
@@ -136,9 +137,28 @@ def test_a_keystore_pays(keystore: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     settings = load_settings()
     assert settings.signing_key is settings.signing_key, "it takes a second to open one"
 
+    (tmp_path / "password").touch(0o600)
     (tmp_path / "password").write_text(PASSWORD + "\n")
     monkeypatch.delenv("PURSER_KEYSTORE_PASSWORD")
     monkeypatch.setenv("PURSER_KEYSTORE_PASSWORD_FILE", str(tmp_path / "password"))
+    assert wallet_now().address == PAYER
+
+
+@pytest.mark.parametrize("loose", ["keystore.json", "password"])
+def test_a_keystore_or_password_that_others_can_read_is_refused(
+    keystore: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loose: str
+) -> None:
+    """With the command that closes it, and without a word of what is in it."""
+    password = tmp_path / "password"
+    password.touch(0o600)
+    password.write_text(PASSWORD)
+    environment(monkeypatch, X402_KEYSTORE=str(keystore), PURSER_KEYSTORE_PASSWORD_FILE=str(password))
+    (tmp_path / loose).chmod(0o640)
+    with pytest.raises(ConfigurationError, match=f"chmod 600 {tmp_path / loose}") as caught:
+        wallet_now()
+    assert PASSWORD not in str(caught.value)
+
+    (tmp_path / loose).chmod(0o600)
     assert wallet_now().address == PAYER
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -393,3 +395,25 @@ def test_an_export_appears_whole_or_not_at_all(
     with standing_in(Answer(200, page)) as server:
         elsewhere.setenv("PURSER_URL", server.url)
         assert command("audit", "export", "a" * 24, "-o", "no/such/place").exit_code == Exit.USAGE
+
+
+def test_an_export_is_its_owners_and_no_link_is_followed(
+    command: Purser, elsewhere: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Neither one that lies under its name nor one under a name that it might have before it is whole."""
+    page = status_json(run=run_json(status="completed", audit={"seq": 0, "hash": ""}))
+    (tmp_path / "of-others").write_text("before")
+    for name in ("run.jsonl", "run.jsonl.part"):
+        (tmp_path / name).symlink_to(tmp_path / "of-others")
+    with standing_in(Answer(200, page)) as server:
+        elsewhere.setenv("PURSER_URL", server.url)
+        done = command("audit", "export", "a" * 24, "-o", "run.jsonl")
+    os.mkfifo(tmp_path / "pipe")
+    with standing_in(Answer(200, page)) as server:
+        elsewhere.setenv("PURSER_URL", server.url)
+        assert command("audit", "export", "a" * 24, "-o", "pipe").exit_code == Exit.USAGE
+
+    assert done.exit_code == Exit.OK, done.output
+    assert (tmp_path / "of-others").read_text() == "before"
+    assert (tmp_path / "run.jsonl").lstat().st_mode == stat.S_IFREG | 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["of-others", "pipe", "run.jsonl", "run.jsonl.part"]

@@ -192,6 +192,26 @@ def test_every_line_is_on_the_disk_before_anything_goes_on(
     assert synced == [False, True]
 
 
+def test_a_journal_is_not_written_through_a_link(journal: Journal, file: Path, tmp_path: Path) -> None:
+    """Neither found nor made there; its target stays as it was."""
+    file.parent.mkdir()
+    file.symlink_to(tmp_path / "of-others")
+    for find in (journal.find, journal.create):
+        with pytest.raises(JournalBroken, match="is a link"):
+            find(KEY)
+    assert not (tmp_path / "of-others").exists()
+
+
+def test_a_journal_that_others_can_read_is_closed_to_them(journal: Journal, file: Path) -> None:
+    """And read: the purchase in it is not paid for twice."""
+    signed(journal)
+    file.chmod(0o644)
+    found = last(journal)
+    assert found is not None
+    assert found.authorization == AUTHORIZATION
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_directory_that_cannot_be_used_is_said(tmp_path: Path) -> None:
     """With its name and the system's reason."""
     (tmp_path / "file").write_text("")

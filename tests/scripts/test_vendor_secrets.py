@@ -38,6 +38,10 @@ def test_a_token_from_stdin_or_a_file_is_sealed(
     named = purser("vendors", "update", "v8", "--secret-ref", "GPU_VENDOR_SECRET_EU", "--json")
     assert json.loads(named.stdout)["secretRef"] == "GPU_VENDOR_SECRET_EU"
     (tmp_path / "token").write_text(SECRET + "\r\n")
+    (tmp_path / "token").chmod(0o644)
+    loose = purser("vendors", "update", "v8", "--secret-file", "token", "--json")
+    assert (loose.exit_code, "chmod 600" in loose.stderr, SECRET in loose.output) == (Exit.USAGE, True, False)
+    (tmp_path / "token").chmod(0o600)
     changed = purser("vendors", "update", "v8", "--secret-file", "token", "--json")
     assert (json.loads(changed.stdout)["sealed"], json.loads(changed.stdout)["secretRef"]) == (True, None)
 
@@ -60,6 +64,7 @@ def test_what_is_no_token_is_not_sent(piped: Callable[..., Result], text: str) -
 
 def test_a_file_that_is_not_there_is_named(purser: Purser, tmp_path: Path) -> None:
     """So is one that is no text."""
+    (tmp_path / "bytes").touch(0o600)
     (tmp_path / "bytes").write_bytes(b"\xff\xfe")
     for name, why in (("nowhere", "No such file"), ("bytes", "it is not text"), (".", "Is a directory")):
         refused = purser(*ADD, "--secret-file", name)

@@ -145,6 +145,7 @@ def test_a_new_password_is_typed_twice(wallet: Wallet, home: Path, monkeypatch: 
 def test_the_password_may_be_in_a_file(wallet: Wallet, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line; its end is not part of it."""
     monkeypatch.delenv("PURSER_KEYSTORE_PASSWORD")
+    (home.parent / "password").touch(0o600)
     (home.parent / "password").write_text("from a file\r\n")
     monkeypatch.setenv("PURSER_KEYSTORE_PASSWORD_FILE", str(home.parent / "password"))
     wallet("new")
