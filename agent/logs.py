@@ -32,6 +32,8 @@ MAX_TEXT: Final = 2_000
 MAX_TRACE: Final = 8_000
 """Characters of a stack trace that are kept: its end, where the error is."""
 
+_MARGIN: Final = 65_536
+
 _OURS: Final = ("agent", "api", "scripts", "vendors", "x402")
 _UVICORN: Final = ("uvicorn", "uvicorn.access", "uvicorn.error", "uvicorn.asgi")
 _SECRET_NAME: Final = ("authorization", "password", "private", "secret", "signature", "token")
@@ -157,7 +159,7 @@ def _clean(_: object, __: str, event: _Event) -> _Event:
     trace = event.pop("exception", None)
     cleaned = {name: _safe(name, value, _DEPTH) for name, value in event.items()}
     if trace is not None:
-        cleaned["exception"] = _text(str(trace))[-MAX_TRACE:]
+        cleaned["exception"] = _printable(str(trace)[-(MAX_TRACE + _margin()) :])[-MAX_TRACE:]
     return cleaned
 
 
@@ -170,12 +172,20 @@ def _safe(name: str, value: object, depth: int) -> object:
         return value
     if depth and isinstance(value, Mapping):
         pairs = list(value.items())[:_ENTRIES]
-        return {_text(str(key))[:MAX_TEXT]: _safe(str(key), each, depth - 1) for key, each in pairs}
+        return {_text(str(key)): _safe(str(key), each, depth - 1) for key, each in pairs}
     if depth and isinstance(value, list | tuple | set | frozenset):
         return [_safe("", each, depth - 1) for each in list(value)[:_ENTRIES]]
-    return _text(str(value))[:MAX_TEXT]
+    return _text(str(value))
 
 
 def _text(value: str) -> str:
-    """Secrets go before anything is cut: half of one would not be known any more."""
+    return _printable(value[: MAX_TEXT + _margin()])[:MAX_TEXT]
+
+
+def _margin() -> int:
+    """Characters beyond those kept that are looked at: half of a secret would not be known any more."""
+    return max(_MARGIN, _redact.longest)
+
+
+def _printable(value: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\ufffd" for char in _redact(value))

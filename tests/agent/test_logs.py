@@ -9,6 +9,7 @@ import logging
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -224,6 +225,33 @@ def test_a_vendors_sealed_token_is_kept_out_once_it_is_open(kept: Kept) -> None:
     log.info("sent %s", token_of(settings, replace(vendor, secret_ref=None, sealed_secret=sealed)))
 
     assert kept.last["event"] == "sent [redacted]"
+
+
+def test_a_secret_that_the_cut_would_halve_is_not_shown(kept: Kept) -> None:
+    """At the end of a field, at the beginning of a trace, however long it is."""
+    secret = "halved-by-the-cut-" + "y" * 70_000
+    logs.keep_out(secret)
+    log.info("x" * (logs.MAX_TEXT - 10) + secret, exc_info=_raised(secret + "x" * (logs.MAX_TRACE - 60)))
+
+    assert "xxx" in kept.last["event"]
+    assert "xxx" in kept.last["exception"]
+    assert not re.search("halved|yyy", kept.messages[-1])
+
+
+def test_a_long_text_costs_no_more_than_what_is_shown_of_it(kept: Kept) -> None:
+    """Megabytes from a stranger are not looked through for two thousand characters."""
+    start = time.process_time()
+    log.info("x" * 20_000_000)
+
+    assert time.process_time() - start < 0.5
+    assert len(kept.last["event"]) == logs.MAX_TEXT
+
+
+def _raised(said: str) -> Exception:
+    try:
+        raise ValueError(said)
+    except ValueError as exc:
+        return exc
 
 
 def test_stderr_may_be_closed(monkeypatch: pytest.MonkeyPatch) -> None:
