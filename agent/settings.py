@@ -24,11 +24,12 @@ from pydantic import (
     model_validator,
 )
 
-from agent.environment import PLATFORMS, environment
+from agent.environment import PLATFORMS, environment, on_platform
 from agent.errors import ConfigurationError
 from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
 from agent.money import parse_usd
+from agent.own_memory import close_memory
 from agent.sealing_keys import parse_keys
 from vendors.models import is_token
 from x402.chain_urls import parse_urls
@@ -359,7 +360,7 @@ class Settings(BaseModel):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment and `.env`; the environment wins.
+    """Read the settings from the environment and `.env`; the environment wins. The process is closed to others.
 
     Raises:
         ConfigurationError: a value is not usable; the message names the variable, never the value.
@@ -378,6 +379,8 @@ def load_settings() -> Settings:
         )
         raise ConfigurationError(f"settings that cannot be used: {faults}") from None
     keep_out(*settings.secrets)
+    if not on_platform():  # a function has its machine to itself, and a cold start to lose
+        close_memory()
     return settings
 
 

@@ -15,6 +15,7 @@ from scripts.cli.session import failing, say, settings_now
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from agent.settings import Settings
     from x402.secp256k1 import SigningKey
 
 __all__ = ["app"]
@@ -34,14 +35,16 @@ def new(output: Output = None, json: JsonFlag = False) -> None:
     with failing(json):
         from x402.secp256k1 import SigningKey
 
-        _keep(SigningKey.generate(), output, json)
+        settings = settings_now()
+        _keep(SigningKey.generate(), output, settings, json)
 
 
 @app.command("import")
 def import_key(output: Output = None, json: JsonFlag = False) -> None:
     """Write a key of yours to a keystore file. It is read from stdin, or asked for where that is a terminal."""
     with failing(json):
-        _keep(_key_of_the_user(), output, json)
+        settings = settings_now()  # before the key is here: with them the process is closed to others
+        _keep(_key_of_the_user(), output, settings, json)
 
 
 @app.command()
@@ -78,10 +81,9 @@ def balance(
         _answer({"address": owner, "balances": entries}, "\n".join([owner, *lines]), json)
 
 
-def _keep(key: SigningKey, output: Path | None, json: bool) -> None:
+def _keep(key: SigningKey, output: Path | None, settings: Settings, json: bool) -> None:
     from scripts.wallets import default_keystore, keep
 
-    settings = settings_now()
     path = default_keystore(settings) if output is None else user_path(output)
     keep(key, path, settings)
     used = output is None and not settings.has_wallet
