@@ -14,7 +14,7 @@ TOKEN := contracts/build/dollar.bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
 LOCK := $(BIN)/python -m uv pip compile --quiet --no-header --universal --generate-hashes
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock lock-images clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -35,6 +35,7 @@ help:
 	@echo "make api-docs  docs/api.md from the code"
 	@echo "make audit    known holes in the requirements, where pip-audit's service can be reached"
 	@echo "make lock     pin requirements.txt and its sisters by version and hash"
+	@echo "make lock-images  name images by the digests that their tags have now (needs Docker and a registry)"
 	@echo "make clean    remove what these make"
 
 install: $(STAMP)
@@ -194,6 +195,10 @@ lock: $(STAMP)
 	$(LOCK) --python-version 3.11 requirements-server.in -o requirements-server.txt
 	$(LOCK) --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
 	$(LOCK) --python-version 3.12 tests/platforms/requirements.in -o tests/platforms/requirements.txt
+
+# Each image by its digest, in Dockerfile and compose.yaml: again when a tag was changed there, or moved.
+lock-images: $(STAMP)
+	@$(BIN)/python -m scripts.image_digests
 
 # Known holes in what functions ship. Where the service cannot be reached it says so, and that nothing was audited.
 audit: $(STAMP)

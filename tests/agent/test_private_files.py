@@ -17,8 +17,8 @@ from scripts.servers import ROOT
 US: Final = os.geteuid()
 STRANGER: Final = US + 4_711
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-WRITTEN: Final = {"scripts/api_docs.py", "scripts/demo/picture.py"}
-"""They write pages of the documentation, which everybody may read."""
+WRITTEN: Final = {"scripts/api_docs.py", "scripts/demo/picture.py", "scripts/image_digests.py"}
+"""They write files of the checkout, which everybody may read."""
 
 
 def status(mode: int, owner: int) -> os.stat_result:

@@ -98,7 +98,7 @@ def test_the_image_is_small_pinned_and_not_run_by_root() -> None:
     bases = {line.split()[0] for stage in STAGES for line in instructions("FROM", stage)}
 
     (base,) = bases
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+", base)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-\w+(@sha256:[0-9a-f]{64})?", base)
     (user,) = instructions("USER", STAGES[-1])
     assert int(user) > 0
     assert "requirements-dev" not in DOCKERFILE
@@ -195,9 +195,16 @@ def test_services_are_locked_down() -> None:
             assert service["read_only"] is True
             assert service["cap_drop"] == ["ALL"]
             assert service["security_opt"] == ["no-new-privileges:true"]
-    assert COMPOSE["services"]["mongo"]["image"] == "mongo:8"
     assert "--replSet" in COMPOSE["services"]["mongo"]["command"]
     assert "ports" not in COMPOSE["services"]["mongo"]
+
+
+def test_every_service_has_bounds_on_memory_and_processes() -> None:
+    """One that goes wild takes nobody with it. And no swap: the key would get onto a disk."""
+    for name, service in COMPOSE["services"].items():
+        assert re.fullmatch(r"[1-9]\d*[mg]", service["mem_limit"]), name
+        assert service["memswap_limit"] == service["mem_limit"], name
+        assert 0 < service["pids_limit"] <= 1024, name
 
 
 def test_who_pays_the_mock_vendors_shares_their_loopback_address() -> None:
