@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
-from agent.audit import observe
+from agent.audit import iso, observe
 from agent.models import Job, Run
 
 __all__ = ["FURTHEST", "ClockWatch", "mended", "untimely"]
@@ -86,7 +86,10 @@ def mended(run: Run, now: datetime) -> Run:
         return run
     after = run.model_copy(update={"jobs": jobs, "wait_until": wait_until, "rests": rests})
     told = "times of this run lay in the future: a clock was wrong; they are read as now"
-    return observe(after, now, "error", told)
+    changed = [job for key, job in jobs.items() if job != run.jobs[key]]
+    for job in changed:
+        after = observe(after, now, "error", told, {"jobId": str(job.id), "createdAt": iso(job.created_at)})
+    return after if changed else observe(after, now, "error", told)
 
 
 def _mended(job: Job, now: datetime) -> Job:

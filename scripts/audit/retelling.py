@@ -34,6 +34,7 @@ class Retelling:
     def __init__(self) -> None:
         """Nothing told yet."""
         self._stories: dict[str, Story] = {}
+        self._created: dict[str, Object] = {}
         self._run: Story = {}
         self._head: Object = {}
         self._last = ""
@@ -49,6 +50,8 @@ class Retelling:
         event = str(data.get("event")) if self._last == "payment_event" else self._last
         story = self._stories.setdefault(str(data["jobId"]), {}) if "jobId" in data else self._run
         story[event] = {**data, "at": entry.get("timestamp"), "content": entry.get("content")}
+        if "jobId" in data and "createdAt" in data:  # told again where a clock had been wrong
+            self._created[str(data["jobId"])] = {"createdAt": data["createdAt"]}
 
     def differences(self, found: Evidence) -> Iterator[str]:
         """Where the records are others than those that the trail tells, each naming record and field."""
@@ -58,7 +61,8 @@ class Retelling:
             run_id, goal = str(found.header["runId"]), self._run["run_started"]["goal"]
             stories, untold = sorted(self._stories.items()), {str(job["_id"]): job for job in found.jobs}
             payments = [_payment(run_id, key, story) for key, story in stories if "authorized" in story]
-            jobs = [_job(run_id, key, story, goal, untold.get(key, {})) for key, story in stories]
+            drafts = {key: {**untold.get(key, {}), **self._created.get(key, {})} for key in self._stories}
+            jobs = [_job(run_id, key, story, goal, drafts[key]) for key, story in stories]
             header = self._header(found.header, len(payments), len(jobs))
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError, OSError):
             yield "what the trail tells of the run, its payments and its jobs makes no sense"
@@ -152,7 +156,7 @@ def _job(run_id: str, job_id: str, story: Story, goal: JsonValue, found: Object)
         "actualCost": None if spent is None else usd_json(spent),
         "jobParams": {name: goal if name == "goal" else params[name] for name in JOB_PARAMS},
         "failure": None if failed is None else {"code": failed["code"], "message": _why(failed)},
-        "createdAt": drawn.get("createdAt", found.get("createdAt")),
+        "createdAt": found.get("createdAt"),
         "completedAt": None if over is None else over["at"],
     }
 
