@@ -1,8 +1,6 @@
 """Who is calling, and what they may do: the operator with API_TOKEN, or somebody with an API key.
 
-With no API_TOKEN set the API is open to this machine alone: the connection must have come in on a loopback
-address, ask for a loopback name (a web page whose name was made to lead here asks for its own), and show no sign
-of a proxy.
+With no API_TOKEN set the API is open to this machine alone (`api._local`).
 """
 
 from __future__ import annotations
@@ -10,7 +8,6 @@ from __future__ import annotations
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Annotated, Final
 
 from fastapi import Depends, Request
@@ -18,12 +15,10 @@ from fastapi import Depends, Request
 from agent.access import SCOPES, KeyScope, granted, parse
 from agent.errors import ConfigurationError, NotAdmitted
 from api._context import CHALLENGE, Bearer, Context, ContextOf
+from api._local import why_not_local
 from api._problems import ProblemError
 
 __all__ = ["Admin", "Caller", "Reader", "Runner", "admin"]
-
-_FORWARDED: Final = ("forwarded", "via", "x-real-ip")
-_FORWARDED_BY: Final = "x-forwarded-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +60,7 @@ Admin = Annotated[Caller, Depends(admin)]
 async def _caller(request: Request, context: Context, sent: str) -> Caller:
     token = context.settings.api_token
     if token is None:
-        if why := _from_elsewhere(request):
+        if why := why_not_local(request):
             raise ConfigurationError(f"API_TOKEN is not set, and without it only this machine is served: {why}")
         if parse(sent) is None:
             return _OPERATOR
@@ -77,30 +72,3 @@ async def _caller(request: Request, context: Context, sent: str) -> Caller:
         raise ProblemError("unauthorized", str(exc), headers=CHALLENGE) from None
     scopes = granted(key.scopes)
     return Caller(None if "admin" in scopes else key.user_id, key.id, scopes)
-
-
-def _from_elsewhere(request: Request) -> str | None:
-    """Why this request may have come from another machine, or None."""
-    server = request.scope.get("server")
-    if server is None or not _loopback(str(server[0])):
-        return "the request came in on another address than 127.0.0.1 or ::1"
-    if not _loopback_host(request.headers.get("host", "")):
-        return "the request is for another host than localhost, 127.0.0.1 or [::1]"
-    if any(name in _FORWARDED or name.startswith(_FORWARDED_BY) for name in request.headers):
-        return "the request was forwarded by a proxy"
-    return None
-
-
-def _loopback_host(host: str) -> bool:
-    name = host.partition("]")[0].removeprefix("[") if host.startswith("[") else host.partition(":")[0]
-    return name.lower() == "localhost" or _loopback(name)
-
-
-def _loopback(text: str) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
