@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -34,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 _ID: Final = "x-request-id"
 _WELL_FORMED: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SLASH: Final = re.compile(rb"%2[Ff]")
 _SHOWN_PATH: Final = 200
 _SHOWN_METHOD: Final = 20
 """Longer than any method there is. A server may pass on one of 64 KB, and a line is searched for secrets whole."""
@@ -94,7 +95,9 @@ class Envelope:
 
     async def _serve(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
         try:
+            _check_framing(scope)
             _check_size(scope)
+            scope = {**scope, "path": _path(scope)}
             _check_query(scope.get("query_string", b""))
             await self._app(scope, receive, answer)
         except ProblemError as exc:
@@ -130,6 +133,28 @@ class _Answer:
                 headers.setdefault(name, value)
             headers[_ID] = self._request_id
         await self._send(message)
+
+
+def _check_framing(scope: Scope) -> None:
+    """A body has one length. Of two, a proxy may go by the one and the server by the other: what is a part of the
+    body to the first is another request to the second. The connection is closed (RFC 9112, 6.3)."""
+    if {b"content-length", b"transfer-encoding"} <= {name.lower() for name, _ in scope["headers"]}:
+        raise ProblemError(
+            "two_lengths",
+            "send Content-Length or Transfer-Encoding, not both; this connection is closed",
+            headers={"Connection": "close"},
+        )
+
+
+def _path(scope: Scope) -> str:
+    """The path decoded, but for encoded slashes: such a one belongs to its segment, it separates nothing (RFC
+    3986, 2.2). Servers decode it too, and what is one segment to a proxy in front would be two to the routes here.
+    """
+    path: str = scope["path"]
+    raw: bytes = scope.get("raw_path") or b""
+    if not _SLASH.search(raw):
+        return path
+    return unquote(_SLASH.sub(b"%252F", raw).decode("utf-8", "replace"))
 
 
 def _check_size(scope: Scope) -> None:

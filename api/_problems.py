@@ -62,6 +62,7 @@ class Problem(BaseModel):
 
 CODES: Final[dict[str, tuple[int, str]]] = {
     "invalid_json": (400, "The body is not JSON"),
+    "two_lengths": (400, "The body has two lengths"),
     "unauthorized": (401, "The bearer token is missing or wrong"),
     "forbidden": (403, "The API key does not allow this"),
     "run_not_found": (404, "There is no such run"),
@@ -89,6 +90,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 
 ADVICE: Final[dict[str, str]] = {
     "invalid_json": "send one JSON object, UTF-8, no key twice, no NaN; `detail` says where reading ended",
+    "two_lengths": "send `Content-Length` or `Transfer-Encoding`, on a new connection; nothing was done",
     "unauthorized": "send `Authorization: Bearer` with a token that is valid here; trying again is in vain",
     "forbidden": "use a key that has the scope, or the user, that the detail names",
     "run_not_found": "look for the id in `GET /api/runs`",
@@ -152,7 +154,7 @@ _OF_ERROR: Final[dict[type[PurserError], str]] = {
 }
 
 
-_ANYWHERE: Final = ("uri_too_long", "invalid_request", "headers_too_large", "internal_error")
+_ANYWHERE: Final = ("two_lengths", "uri_too_long", "invalid_request", "headers_too_large", "internal_error")
 
 
 @cache

@@ -16,6 +16,7 @@ from http import HTTPStatus
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,6 +34,7 @@ from gpu_vendor_mock.faults import (
     RequestFaults,
     parse_header,
 )
+from gpu_vendor_mock.framing import OneLength
 from gpu_vendor_mock.jobs import Jobs
 from gpu_vendor_mock.journal import FaultFired, Journal, Presented
 from gpu_vendor_mock.orders import Submission
@@ -79,6 +81,7 @@ def create_app(
             Route("/journal", counter.show_journal, methods=["GET"]),
             Route("/health", counter.health, methods=["GET"]),
         ],
+        middleware=[Middleware(OneLength)],
         exception_handlers={Refused: _refused, HTTPException: _no_such_route},
     )
 

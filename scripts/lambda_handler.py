@@ -18,6 +18,7 @@ from typing import Any, Final
 from mangum import Mangum
 from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.types import LambdaContext
+from starlette.types import Receive, Scope, Send
 
 from agent.rounds import tick_due
 from api._context import Context
@@ -41,6 +42,15 @@ class UnknownEvent(Exception):
     """An event that is neither a request nor a schedule's. The message says what is taken."""
 
 
+async def _as_sent(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app, told the path as the event has it: Mangum decodes it and keeps nothing else, so that an encoded
+    slash would be a separator (`api._middleware`).
+    """
+    event = scope["aws.event"]
+    path: str = event["requestContext"].get("http", event)["path"] or "/"
+    await app({**scope, "raw_path": path.encode()}, receive, send)
+
+
 # Mangum runs requests in the thread's current loop, and newer Pythons make none by themselves. The database client
 # belongs to a loop, so everything runs in this one, which stays from one invocation to the next.
 _loop: Final = asyncio.new_event_loop()
@@ -49,7 +59,7 @@ asyncio.set_event_loop(_loop)
 # Lifespan off: Mangum would shut the app down after each event, and close the database under the next one.
 # What it does not know as text it sends in base64, which a REST API hands to the client as it is.
 _TEXTS: Final = [*DEFAULT_TEXT_MIME_TYPES, "application/problem+json"]
-_http: Final = Mangum(app, lifespan="off", text_mime_types=_TEXTS)
+_http: Final = Mangum(_as_sent, lifespan="off", text_mime_types=_TEXTS)
 
 
 def handler(event: Any, context: LambdaContext) -> dict[str, Any]:
