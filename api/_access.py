@@ -13,12 +13,12 @@ from typing import Annotated, Final
 from fastapi import Depends, Request
 
 from agent.access import SCOPES, KeyScope, granted, parse
-from agent.errors import ConfigurationError, NotAdmitted
+from agent.errors import ConfigurationError, NotAdmitted, RateLimited
 from api._context import CHALLENGE, Bearer, Context, ContextOf
 from api._local import why_not_local
 from api._problems import ProblemError
 
-__all__ = ["Admin", "Caller", "Reader", "Runner", "admin"]
+__all__ = ["Admin", "Caller", "Overseer", "Reader", "Runner", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,19 @@ Runner = Annotated[Caller, Depends(runner)]
 """A route's parameter: whoever calls, who may start, tick and cancel runs."""
 Admin = Annotated[Caller, Depends(admin)]
 """A route's parameter: whoever calls, who may do everything."""
+
+
+async def _overseer(request: Request, context: ContextOf, bearer: Bearer) -> bool:
+    context.settings  # noqa: B018  whatever is missing is said to everybody
+    try:
+        caller = await _caller(request, context, "" if bearer is None else bearer.credentials)
+    except (ProblemError, ConfigurationError, RateLimited):
+        return False
+    return "admin" in caller.scopes
+
+
+Overseer = Annotated[bool, Depends(_overseer)]
+"""A route's parameter: whether whoever calls may see what concerns everybody's runs. It refuses nobody."""
 
 
 async def _caller(request: Request, context: Context, sent: str) -> Caller:

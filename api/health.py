@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
 from agent.lifecycle import RUN
-from api._access import admin
+from api._access import Overseer, admin
 from api._context import ContextOf
 from api._fields import Answer
 from api._problems import responses
@@ -22,22 +22,33 @@ _COUNTED: Final = 1_000
 
 
 class HealthAnswer(Answer):
-    """The process serves and its database answers."""
+    """The process serves and its database answers. For all but the operator the rest is left out."""
 
     status: Literal["ok"] = Field(description="always ok; anything else is a 503")
-    store: Literal["embedded", "mongodb"] = Field(description="where runs live")
+    store: Literal["embedded", "mongodb"] | None = Field(None, description="where runs live")
     clock: str | None = Field(
-        description="why the clock of this process must be wrong, so that it signs nothing; null: it need not be"
+        None,
+        description="why the clock of this process must be wrong, so that it signs nothing; null: it need not be",
     )
-    parked_runs: int = Field(
-        description="runs whose ticks keep failing, counted to 1000; GET /api/parked-runs says which and why"
+    parked_runs: int | None = Field(
+        None, description="runs whose ticks keep failing, counted to 1000; GET /api/parked-runs says which and why"
     )
 
 
-@router.get("/api/health", summary="Is it up?", responses=responses("not_configured", "store_unavailable"))
-async def health(context: ContextOf) -> HealthAnswer:
-    """200 if settings are complete and the database answers, else 503 with the reason."""
+@router.get(
+    "/api/health",
+    summary="Is it up?",
+    responses=responses("not_configured", "store_unavailable"),
+    response_model_exclude_unset=True,
+    openapi_extra={"security": [{}]},  # a token or none
+)
+async def health(context: ContextOf, overseer: Overseer) -> HealthAnswer:
+    """200 if settings are complete and the database answers, else 503 with the reason. How things stand it tells
+    to the operator's token and to keys with the scope admin; to all others, that it is up.
+    """
     await context.database.ping()
+    if not overseer:
+        return HealthAnswer(status="ok")
     parked = await context.due.count_parked(_COUNTED)
     return HealthAnswer(
         status="ok",

@@ -38,7 +38,8 @@ and nothing is to be cached.
 _SHAPES: Final = """\
 ## Answers
 
-Every field is there, null where there is nothing to say. Fields may be added: read past those you do not know.
+Every field is there, null where there is nothing to say; of a `HealthAnswer` those are left out that the caller
+may not see. Fields may be added: read past those you do not know.
 
 """
 

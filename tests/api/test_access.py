@@ -139,6 +139,55 @@ async def test_health_and_metrics_tell_a_monitor_what_is_there() -> None:
     assert text.endswith("purser_runs_due 1\n")
 
 
+@pytest.mark.parametrize("path", ["/api/health", "/metrics"])
+async def test_strangers_learn_nothing_of_others_runs(path: str) -> None:
+    """Whether it is up, and no more: neither without a token nor with a wrong one, a user's or a tired one."""
+    api = await an_api(api_token="token-of-the-operator")
+    operator = {"Authorization": "Bearer token-of-the-operator"}
+    keys = {
+        scope: (await api.post("/api/keys", {"userId": "u2", "name": "n", "scopes": [scope]}, **operator)).json()
+        for scope in ("run", "admin")
+    }
+    spent = await api.post("/api/keys", {"userId": "u2", "name": "n", "requestsPerMinute": 1}, **operator)
+    bearers = [None, "wrong", keys["run"]["token"], keys["run"]["token"][:-43] + "A" * 43, spent.json()["token"]]
+
+    async def seen(bearer: str | None) -> httpx.Response:
+        return await api.http.get(path, headers={} if bearer is None else {"Authorization": f"Bearer {bearer}"})
+
+    await seen(bearers[-1])
+    before = [await seen(bearer) for bearer in bearers]
+    await api.post("/api/agent-start", {"userId": "u1", "goal": "g", "budgetTotal": 5}, **operator)
+    api.stage.services.world.clocks.vendor_says("a.example", 7200, api.stage.clock.now)
+    api.stage.services.world.clocks.vendor_says("b.example", 7200, api.stage.clock.now)
+    after = [await seen(bearer) for bearer in bearers]
+
+    told = {"/api/health": "clocks of 2 of 2 vendors", "/metrics": 'purser_runs{status="running"} 1'}
+    refused = 0 if path == "/api/health" else len(bearers)
+    assert sum(each.status_code in (401, 403, 429) for each in after) == refused
+    for each, was in zip(after, before, strict=True):
+        text = each.text.replace(each.headers["x-request-id"], "ID")
+        assert text == was.text.replace(was.headers["x-request-id"], "ID")
+        if each.status_code == 200:
+            assert each.json() == {"status": "ok"}
+    for allowed in ("token-of-the-operator", keys["admin"]["token"]):
+        said = (await seen(allowed)).text
+        assert told[path] in said
+
+
+async def test_health_in_open_mode_tells_this_machine_alone() -> None:
+    """A page of another site, or a caller behind a proxy, learns that it is up."""
+    api = await an_api()
+
+    for headers in (
+        {"Origin": "https://evil.example"},
+        {"CF-Connecting-IP": "203.0.113.7"},
+        {"Host": "evil.example"},
+    ):
+        answer = await api.http.get("/api/health", headers=headers)
+        assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+    assert (await api.http.get("/api/health")).json()["store"] == "embedded"
+
+
 async def test_by_default_a_context_wires_itself_for_the_loop_it_is_used_in(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

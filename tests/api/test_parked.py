@@ -23,7 +23,7 @@ async def park(stage: Stage, run: Run) -> None:
 
 
 async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
-    """Health tells anybody how many there are, and no more."""
+    """Health and metrics tell the operator how many there are, and no more."""
     api = await an_api()
     run, fine = await api.stage.start(), await api.stage.start()
     await park(api.stage, run)
