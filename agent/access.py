@@ -82,7 +82,7 @@ class Key(Document):
     @property
     def limits(self) -> KeyLimits:
         """What may be spent with it."""
-        return KeyLimits(self.id, self.max_per_day, self.max_total)
+        return KeyLimits(self.id, self.max_per_day, self.max_total, shared="admin" in self.scopes)
 
 
 def mint(random: Callable[[int], bytes]) -> tuple[str, Token]:

@@ -15,7 +15,7 @@ from agent.errors import KeyRevoked
 from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
-from agent.limits import Limits, exhausted, free_at, planning_scopes
+from agent.limits import Limits, exhausted, free_at, in_words, planning_scopes
 from agent.models import Ending, Job, Json, Payment, Run
 from agent.money import at_rate, usd_text
 from agent.planner import Plan, Planner
@@ -83,6 +83,7 @@ def plan_context(
                 unreached=run.rests[vendor.vendor_id].times if vendor.vendor_id in run.rests else 0,
                 away=f"{vendor.vendor_id} could not be reached a moment ago" if vendor.vendor_id in away else None,
                 room=standings[vendor.vendor_id].room,
+                known_room=standings[vendor.vendor_id].known_room,
             )
             for vendor in vendors
         ),
@@ -186,16 +187,8 @@ async def _limited(
         return None
     until, deadline = free_at(found, now), desk.draft.constraints.deadline
     in_vain = until is None or (deadline is not None and until >= deadline)
-    why = f"no job at {vendor.vendor_id} can be paid for now: {'; '.join(map(str, found))}"
-    about: list[Json] = [
-        {
-            "limit": each.name,
-            "limitUsd": usd_text(each.limit),
-            "askedUsd": usd_text(each.asked),
-            "leftUsd": usd_text(each.left),
-        }
-        for each in found
-    ]
+    why = f"no job at {vendor.vendor_id} can be paid for now: {in_words(found, until)}"
+    about: list[Json] = [each.data for each in found]
     again = None if until is None else until.isoformat()
     desk.note("limit_reached", why, {"vendorId": vendor.vendor_id, "limits": about, "freeAt": again})
     if missed:

@@ -7,7 +7,7 @@ such a sum and its limit, and `agent.spending` takes from it. Amounts are micro-
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Final, Literal
@@ -15,7 +15,7 @@ from typing import Final, Literal
 from bson import ObjectId
 from pydantic import Field
 
-from agent.models import Document
+from agent.models import Document, Json
 from agent.money import usd_text
 from vendors.models import Vendor
 from x402.hosts import among
@@ -34,6 +34,7 @@ __all__ = [
     "barred",
     "exhausted",
     "free_at",
+    "in_words",
     "next_day",
     "off_limits",
     "planning_scopes",
@@ -54,11 +55,13 @@ LOOK_AGAIN: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class KeyLimits:
-    """What may be spent with one API key, over a UTC day and over its life; None is no limit."""
+    """What may be spent with one API key, over a UTC day and over its life; None is no limit. `shared`: it starts
+    runs for several users."""
 
     key_id: str
     per_day: int | None = None
     total: int | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +106,22 @@ _OF_PLANNING: Final = frozenset({"KEY_MAX_PER_DAY", "KEY_MAX_TOTAL", "MAX_PER_DA
 @dataclass(frozen=True, slots=True)
 class Scope:
     """A sum over runs. `key` is its document's id, `name` the setting (or the API key's field) that bounds it to
-    `limit`, `ends` when a new sum takes its place (None: never)."""
+    `limit`, `ends` when a new sum takes its place (None: never). `shared`: runs of several users count in it, and
+    none of them is told how far it is used up."""
 
     key: str
     name: str
     limit: int
     ends: datetime | None
+    shared: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A limit that leaves too little. `pending` is what others have set aside there and not yet spent."""
+    """A limit that leaves too little. `pending` is what others have set aside there and not yet spent.
+
+    As text it is for the run's user: of a sum that is `shared` with other users it is silent.
+    """
 
     name: str
     limit: int
@@ -121,11 +129,21 @@ class Shortage:
     left: int
     pending: int
     ends: datetime | None
+    shared: bool = True
 
     def __str__(self) -> str:
+        if self.shared:
+            return f"{self.name} leaves too little for the {usd_text(self.asked)} USD that are asked for"
         text = f"{self.name} is {usd_text(self.limit)} USD, {usd_text(self.left)} of it are left"
-        ends = "" if self.ends is None else f", a new day begins at {self.ends.isoformat()}"
-        return f"{text} and {usd_text(self.asked)} are asked for{ends}"
+        return f"{text} and {usd_text(self.asked)} are asked for"
+
+    @property
+    def data(self) -> dict[str, Json]:
+        """The same for the trail."""
+        told: dict[str, Json] = {"limit": self.name, "askedUsd": usd_text(self.asked)}
+        if not self.shared:
+            told |= {"limitUsd": usd_text(self.limit), "leftUsd": usd_text(self.left)}
+        return told
 
 
 def next_day(moment: datetime) -> datetime:
@@ -141,13 +159,15 @@ def scopes(limits: Limits, wallet: str, vendor_id: str, reserved_at: datetime) -
     day, ends = reserved_at.astimezone(UTC).date().isoformat(), next_day(reserved_at)
     payer, key = f"wallet:{wallet.lower()}", limits.key or KeyLimits("")
     known = (
-        (f"vendor:{vendor_id}:{day}", "MAX_PER_VENDOR_PER_DAY", limits.per_vendor_per_day, ends),
-        (f"key:{key.key_id}:{day}", "KEY_MAX_PER_DAY", key.per_day, ends),
-        (f"key:{key.key_id}", "KEY_MAX_TOTAL", key.total, None),
-        (f"{payer}:{day}", "MAX_PER_DAY", limits.per_day, ends),
-        (payer, "MAX_PER_WALLET", limits.per_wallet, None),
+        (f"vendor:{vendor_id}:{day}", "MAX_PER_VENDOR_PER_DAY", limits.per_vendor_per_day, ends, True),
+        (f"key:{key.key_id}:{day}", "KEY_MAX_PER_DAY", key.per_day, ends, key.shared),
+        (f"key:{key.key_id}", "KEY_MAX_TOTAL", key.total, None, key.shared),
+        (f"{payer}:{day}", "MAX_PER_DAY", limits.per_day, ends, True),
+        (payer, "MAX_PER_WALLET", limits.per_wallet, None, True),
     )
-    return tuple(Scope(key, name, limit, until) for key, name, limit, until in known if limit is not None)
+    return tuple(
+        Scope(key, name, most, until, shared) for key, name, most, until, shared in known if most is not None
+    )
 
 
 def planning_scopes(limits: Limits, wallet: str, now: datetime) -> tuple[Scope, ...]:
@@ -167,13 +187,13 @@ def shortages(
     found = []
     most = limits.per_payment
     if most is not None and amount > most:
-        found.append(Shortage("MAX_PER_PAYMENT", most, amount, most, 0, None))
+        found.append(Shortage("MAX_PER_PAYMENT", most, amount, most, 0, None, shared=False))
     for scope in wanted:
         left = _left(scope, taken)
         if amount > left:
             there = taken.get(scope.key)
             pending = sum(each.amount for each in there.open.values()) if there else 0
-            found.append(Shortage(scope.name, scope.limit, amount, left, pending, scope.ends))
+            found.append(Shortage(scope.name, scope.limit, amount, left, pending, scope.ends, scope.shared))
     return found
 
 
@@ -194,6 +214,16 @@ def free_at(found: Iterable[Shortage], now: datetime) -> datetime | None:
     if not moments or None in moments:
         return None
     return max(each for each in moments if each is not None)
+
+
+def in_words(found: Sequence[Shortage], again: datetime | None) -> str:
+    """The same in a sentence for the run's user, with when to come back (`free_at`)."""
+    when = (
+        "waiting does not help: ask for less, or ask who runs the server for a higher limit"
+        if again is None
+        else f"worth another try at {again.isoformat()}"
+    )
+    return f"{'; '.join(map(str, found))}; {when}"
 
 
 def barred(limits: Limits, vendor: Vendor) -> str | None:

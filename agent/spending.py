@@ -10,6 +10,7 @@ much and never too little, and is swept away when a limit is short.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -21,12 +22,15 @@ from bson import ObjectId
 
 from agent.errors import KeyRevoked, LimitReached, RunNotFound, RunUnreadable
 from agent.leased import LeasedRun
-from agent.limits import Limits, Scope, Shortage, barred, room, scopes, shortages
+from agent.limits import Limits, Scope, Shortage, barred, free_at, in_words, room, scopes, shortages
 from agent.models import Closing, Reservation, Run
+from agent.money import usd_text
 from agent.services import Services
 from vendors.models import Vendor
 
 __all__ = ["Standing", "limits_of", "scopes_of", "short", "survey", "take", "uncounted"]
+
+_log = logging.getLogger(__name__)
 
 KEY_SECONDS: Final = 5.0
 """How long a tick goes by what it has read of the run's key."""
@@ -38,10 +42,11 @@ MAX_SWEPT: Final = 50
 @dataclass(frozen=True, slots=True)
 class Standing:
     """What limits say of a vendor now: why it is not dealt with at all, or how much one job there may cost
-    (micro-dollars; None: no limit)."""
+    (micro-dollars; None: no limit), and how much by those limits alone that the run's user may know."""
 
     barred: str | None
     room: int | None
+    known_room: int | None = None
 
 
 async def limits_of(desk: LeasedRun, services: Services) -> Limits:
@@ -80,7 +85,11 @@ async def survey(services: Services, limits: Limits, vendors: Sequence[Vendor]) 
     keys = sorted({scope.key for found in wanted.values() for scope in found})
     taken = await services.allowances.read(keys)
     return {
-        each.vendor_id: Standing(barred(limits, each), room(limits, wanted[each.vendor_id], taken))
+        each.vendor_id: Standing(
+            barred(limits, each),
+            room(limits, wanted[each.vendor_id], taken),
+            room(limits, [scope for scope in wanted[each.vendor_id] if not scope.shared], taken),
+        )
         for each in vendors
     }
 
@@ -93,7 +102,10 @@ async def short(services: Services, limits: Limits, vendor_id: str, amount: int)
     for scope in wanted:
         if any(each.name == scope.name for each in found):
             await _sweep(services, scope.key)
-    return shortages(limits, wanted, await services.allowances.read(keys), amount) if found else found
+    if found:
+        found = shortages(limits, wanted, await services.allowances.read(keys), amount)
+        _tell_operator(found)
+    return found
 
 
 async def take(services: Services, run: Run, job_id: str, wanted: Sequence[Scope]) -> None:
@@ -110,7 +122,16 @@ async def take(services: Services, run: Run, job_id: str, wanted: Sequence[Scope
             continue
         taken = await services.allowances.read([scope.key])
         found = shortages(services.settings.limits, [scope], taken, amount)
-        raise LimitReached("; ".join(map(str, found)) or f"{scope.name} left too little when it was asked")
+        _tell_operator(found)
+        again = free_at(found, services.world.now())
+        raise LimitReached(in_words(found, again) if found else f"{scope.name} left too little when it was asked")
+
+
+def _tell_operator(found: Sequence[Shortage]) -> None:
+    """The log has what users are not told: how far a limit is used up."""
+    for each in found:
+        limit, left, asked = map(usd_text, (each.limit, each.left, each.asked))
+        _log.info("%s is reached", each.name, extra={"limitUsd": limit, "leftUsd": left, "askedUsd": asked})
 
 
 async def _sweep(services: Services, key: str) -> bool:

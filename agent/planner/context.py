@@ -69,8 +69,9 @@ class VendorView:
     """A vendor as a planner sees it. `completed` and `failed` count all runs, `failures_in_run` this one.
 
     `unreached` counts the tries in a row that it did not answer, `barred` is why it is not dealt with whatever the
-    user wants, `away` why not now, `room` the most that a job
-    there may cost now under limits that span runs; None is no such thing.
+    user wants, `away` why not now, `room` the most that a job there may cost now under limits that span runs; None
+    is no such thing. `known_room` is the same under those limits alone in which no other user's runs count: the
+    user may read all that is said to a model, and by it.
     """
 
     vendor_id: str
@@ -85,6 +86,7 @@ class VendorView:
     unreached: int = 0
     away: str | None = None
     room: int | None = None
+    known_room: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,9 +255,10 @@ def beyond(action: StartJob | Wait | Abort, context: PlanContext) -> list[str]:
     cost = at_rate(vendor.base_price_per_hour, action.maxHours)
     if cost <= vendor.room:
         return []
+    known = vendor.known_room
+    left = "less" if known is None or cost <= known else f"{usd_text(known)} USD"
     return [
-        f"{vendor.vendor_id} costs {usd_text(cost)} USD for {action.maxHours:g} h, "
-        f"limits leave {usd_text(vendor.room)} USD for it now"
+        f"{vendor.vendor_id} costs {usd_text(cost)} USD for {action.maxHours:g} h, limits leave {left} for it now"
     ]
 
 

@@ -142,7 +142,7 @@ def _vendor(vendor: VendorView, context: PlanContext) -> dict[str, object]:
         "notReached": vendor.unreached,
         "gpuTypes": vendor.supported_gpu_types[:_MAX_GPU_TYPES],
         "notAllowed": obstacles(vendor, context),
-        **({} if vendor.room is None else {"mostNow": usd_text(vendor.room)}),
+        **({} if vendor.known_room is None else {"mostNow": usd_text(vendor.known_room)}),
     }
 
 

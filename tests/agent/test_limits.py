@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import strategies as st
 from agent.limits import (
     LOOK_AGAIN,
     Allowance,
+    KeyLimits,
     Limits,
     Shortage,
     Taken,
     allowed,
     barred,
     free_at,
+    in_words,
     next_day,
     room,
     scopes,
@@ -91,14 +94,36 @@ def test_one_payment_has_a_limit_of_its_own() -> None:
     assert room(ALL, (), {}) == 2_000_000
 
 
-def test_a_shortage_says_what_is_short_and_until_when() -> None:
-    """In one sentence: limit, left, asked, and the end of the day."""
-    short = Shortage("MAX_PER_DAY", 5_000_000, 1_800_000, 600_000, 0, MIDNIGHT)
+def test_a_shortage_says_which_limit_it_is_and_when_to_come_back() -> None:
+    """Of a sum in which others' runs count no more than that; of a key's own, what is left of it too."""
+    ours = Shortage("MAX_PER_DAY", 5_000_000, 1_800_000, 600_000, 0, MIDNIGHT)
+    own = Shortage("KEY_MAX_TOTAL", 5_000_000, 1_800_000, 600_000, 0, None, shared=False)
 
-    assert str(short) == (
-        "MAX_PER_DAY is 5 USD, 0.6 of it are left and 1.8 are asked for, "
-        "a new day begins at 2026-11-22T00:00:00+00:00"
+    assert in_words([ours], MIDNIGHT) == (
+        "MAX_PER_DAY leaves too little for the 1.8 USD that are asked for; "
+        "worth another try at 2026-11-22T00:00:00+00:00"
     )
+    assert in_words([own], None) == (
+        "KEY_MAX_TOTAL is 5 USD, 0.6 of it are left and 1.8 are asked for; "
+        "waiting does not help: ask for less, or ask who runs the server for a higher limit"
+    )
+    assert ours.data == {"limit": "MAX_PER_DAY", "askedUsd": "1.8"}
+    assert own.data == {"limit": "KEY_MAX_TOTAL", "askedUsd": "1.8", "limitUsd": "5", "leftUsd": "0.6"}
+
+
+def test_only_what_one_user_alone_spends_is_told_to_him() -> None:
+    """A key's sums, unless it starts runs for others; never a wallet's or a vendor's."""
+    for shared in (False, True):
+        limits = replace(ALL, key=KeyLimits("k", 1, 1, shared=shared))
+        found = {each.name: each.shared for each in scopes(limits, PAYER, "gpu_vendor_1", NOW)}
+
+        assert found == {
+            "MAX_PER_VENDOR_PER_DAY": True,
+            "KEY_MAX_PER_DAY": shared,
+            "KEY_MAX_TOTAL": shared,
+            "MAX_PER_DAY": True,
+            "MAX_PER_WALLET": True,
+        }
 
 
 @pytest.mark.parametrize(

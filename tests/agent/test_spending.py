@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -11,8 +14,11 @@ import pytest
 from bson import ObjectId
 
 from agent.errors import LimitReached
-from agent.limits import Limits, Scope
+from agent.limits import Limits, Scope, scopes
 from agent.models import Run
+from agent.planner import Asked, Plan, Planner
+from agent.planner.context import PlanContext, StartJob, beyond
+from agent.planner.prompt import question
 from agent.settings import Settings
 from agent.spending import short, survey, take
 from agent.store.allowances import AllowanceStore
@@ -87,7 +93,7 @@ async def test_a_run_waits_for_the_next_day_when_today_is_used_up() -> None:
     (waited,) = await said(stage, run, "limit_reached")
     assert waited == {
         "vendorId": "gpu_vendor_2",
-        "limits": [{"limit": "MAX_PER_DAY", "limitUsd": "2.5", "askedUsd": "1.8", "leftUsd": "1.1"}],
+        "limits": [{"limit": "MAX_PER_DAY", "askedUsd": "1.8"}],
         "freeAt": MIDNIGHT.isoformat(),
     }
     assert await committed(stage) == {TODAY: FIRST, f"{PAYER}:2026-11-22": SECOND}
@@ -113,8 +119,14 @@ async def test_a_run_ends_where_waiting_is_in_vain(
 
     assert ended.failure is not None
     assert (ended.status, ended.failure.code, ended.budget_spent) == ("failed", "limit_reached", spent)
-    assert f"{named} is" in ended.failure.message
-    assert f"{'1.8' if spent else '1.4'} are asked for" in ended.failure.message
+    asked = "1.8" if spent else "1.4"
+    text = (
+        f"{named} is 1.3 USD" if named == "MAX_PER_PAYMENT" else f"{named} leaves too little for the {asked} USD"
+    )
+    assert text in ended.failure.message
+    assert ("worth another try at 2026-11-22T00:00:00+00:00" in ended.failure.message) == (
+        "deadline" in constraints
+    )
     assert len(await said(stage, run, "limit_reached")) == 1
 
 
@@ -177,19 +189,25 @@ async def test_many_runs_at_once_spend_no_more_than_a_day_allows() -> None:
     assert len(paid(stage)) == 8
 
 
-async def used_up_meanwhile(stage: Stage) -> Run:
-    """A run that has reserved, and a limit that somebody else uses up before it asks for its share."""
-    run = await stage.start(constraints={"vendor_ids": ("gpu_vendor_1",)})
+async def before_it_is_paid(stage: Stage, run: Run, happens: Callable[[], Awaitable[object]]) -> None:
+    """A tick in which something happens between the money being set aside and its share being asked for."""
     real = stage.transport.handle_async_request
 
     async def first_another(request: Any) -> Any:
         if request.url.path == "/submit-job":
-            await AllowanceStore(stage.database).take(TODAY, 2_000_000, "e" * 24, ObjectId(), 1_000_000)
+            await happens()
         return await real(request)
 
     stage.transport.handle_async_request = first_another  # type: ignore[method-assign]
     await stage.tick(run)
     stage.transport.handle_async_request = real  # type: ignore[method-assign]
+
+
+async def used_up_meanwhile(stage: Stage) -> Run:
+    """A run that has reserved, and a limit that somebody else uses up before it asks for its share."""
+    run = await stage.start(constraints={"vendor_ids": ("gpu_vendor_1",)})
+    sums = AllowanceStore(stage.database)
+    await before_it_is_paid(stage, run, lambda: sums.take(TODAY, 2_000_000, "e" * 24, ObjectId(), 1_000_000))
     return run
 
 
@@ -319,11 +337,63 @@ async def test_a_survey_reads_all_sums_at_once() -> None:
     assert {each.room for each in found.values()} == {2_000_000}
 
 
-async def test_a_refused_share_says_which_limit_it_was() -> None:
-    """With what is left, and what was asked for."""
+async def test_a_refused_share_says_which_limit_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    """With what was asked for; what is left is for the log."""
+    caplog.set_level(logging.INFO, "agent")
     stage = await a_stage(settings={"max_per_day": "1"})
     run = await reserved_only_unlimited(stage)
     job_id = next(iter(run.reservations))
 
-    with pytest.raises(LimitReached, match=r"MAX_PER_DAY is 1 USD, 1 of it are left and 1\.8 are asked for"):
+    with pytest.raises(
+        LimitReached, match=r"^MAX_PER_DAY leaves too little for the 1\.8 USD that are asked for; wait"
+    ):
         await take(stage.services, run, job_id, [Scope(TODAY, "MAX_PER_DAY", 1_000_000, MIDNIGHT)])
+    (line,) = [vars(each) for each in caplog.records if each.message == "MAX_PER_DAY is reached"]
+    assert (line["limitUsd"], line["leftUsd"], line["askedUsd"]) == ("1", "1", "1.8")
+
+
+async def all_said(stage: Stage, run: Run) -> str:
+    """All that the run's user can read of it, but for ids and hashes."""
+    run = await stage.stored(run)
+    trail = [(each.type, each.content, each.data) for each in await stage.trail(run)]
+    jobs = [(job.status, job.failure, job.expected_cost, job.job_params) for job in await stage.jobs(run)]
+    return re.sub(r"[0-9a-f]{24,}", "ID", repr((trail, jobs, run.failure, run.wait_until, run.status)))
+
+
+class Nosy:
+    """A model that repeats all that it is told, and then orders at the first vendor."""
+
+    async def plan(self, context: PlanContext, timeout: float) -> Plan:  # noqa: ASYNC109 (the Planner's face)
+        """The question, and the refusal of the answer, as the trail keeps them."""
+        start = StartJob(vendorId="gpu_vendor_1")
+        asked = Asked("0" * 64, question(context, None), tuple(beyond(start, context)))
+        return Plan(start, "fireworks", "nosy", None, 0, 0, 0, 0, None, (asked,))
+
+
+@pytest.mark.parametrize("planner", [None, Nosy()], ids=["stub", "model"])
+@pytest.mark.parametrize("limit", ["max_per_day", "max_per_wallet", "max_per_vendor_per_day"])
+@pytest.mark.parametrize("meanwhile", [False, True], ids=["before", "meanwhile"])
+async def test_a_user_learns_nothing_of_what_others_spent(
+    limit: str, planner: Planner | None, meanwhile: bool
+) -> None:
+    """Whatever that is, a run that finds too little left says the same: name and time, no sum."""
+    said_of = []
+    for others in (2_000_000, 2_345_678, 2_999_999):
+        stage = await a_stage(settings={limit: "3"}, planner=planner)
+        run = await stage.start(
+            constraints={"vendor_ids": ("gpu_vendor_1",), "deadline": START + timedelta(hours=9)}
+        )
+        wanted = scopes(stage.services.settings.limits, PAYER.removeprefix("wallet:"), "gpu_vendor_1", START)
+
+        async def spent(stage: Stage = stage, key: str = wanted[0].key, amount: int = others) -> None:
+            await stage.services.allowances.spend(key, amount)
+
+        if meanwhile:
+            await before_it_is_paid(stage, run, spent)
+        else:
+            await spent()
+        await stage.finish(run)
+        said_of.append(await all_said(stage, run))
+
+    assert {limit.upper() in each for each in said_of} == {True}
+    assert len({*said_of}) == 1

@@ -85,6 +85,7 @@ _vendors = st.lists(
         unreached=st.integers(0, 2),
         away=st.none() | st.just("it could not be reached"),
         room=st.none() | st.integers(0, 50_000_000),
+        known_room=st.none() | st.integers(0, 50_000_000),
     ),
     max_size=4,
     unique_by=lambda vendor: vendor.vendor_id,

@@ -150,7 +150,7 @@ def test_a_start_outside_the_limits_is_refused(action: StartJob, given: PlanCont
     [
         (start(), None, []),
         (start(), 1_400_000, []),
-        (start(), 1_399_999, ["gpu_vendor_1 costs 1.4 USD for 1 h, limits leave 1.399999 USD for it now"]),
+        (start(), 1_399_999, ["gpu_vendor_1 costs 1.4 USD for 1 h, limits leave less for it now"]),
         (start(hours=0.5), 1_399_999, []),
         (start("gpu_vendor_9"), 0, []),
         (Wait(reason="r"), 0, []),
@@ -164,6 +164,24 @@ def test_what_limits_do_not_allow_now_is_not_forbidden_for_ever(
 
     assert beyond(action, given) == problems
     assert action == start("gpu_vendor_9") or check(action, given) == []
+
+
+@pytest.mark.parametrize(
+    ("room", "known", "left"),
+    [
+        (1_399_999, None, "less"),
+        (1_399_999, 2_000_000, "less"),
+        (1_399_999, 1_399_999, "1.399999 USD"),
+        (0, 1, "0.000001 USD"),
+    ],
+)
+def test_what_others_leave_is_not_told(room: int, known: int | None, left: str) -> None:
+    """A model is told what limits leave where no other user's runs count in them: the user reads what it says."""
+    vendor = replace(FIRST, room=room, known_room=known)
+
+    assert beyond(start(), context(vendor)) == [
+        f"gpu_vendor_1 costs 1.4 USD for 1 h, limits leave {left} for it now"
+    ]
 
 
 def test_all_problems_are_told_at_once() -> None:

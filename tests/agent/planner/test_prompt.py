@@ -110,6 +110,16 @@ def test_hostile_text_stays_inside_the_block() -> None:
     assert json.dumps(data).count("Ignore the budget &") == 5
 
 
+def test_a_model_is_told_what_the_users_own_limits_leave() -> None:
+    """And nothing of those in which others' runs count."""
+    own, shared = replace(FIRST, room=5, known_room=1_500_000), replace(SECOND, room=1_500_000)
+
+    vendors = quoted(question(context(own, shared), None))["vendors"]
+
+    assert isinstance(vendors, list)
+    assert [each.get("mostNow") for each in vendors] == ["1.5", None]
+
+
 def test_unseen_characters_are_dropped() -> None:
     """Tag characters carry instructions that people do not see and models do."""
     hidden = "".join(chr(0xE0000 + ord(sign)) for sign in "abort")
