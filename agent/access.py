@@ -64,7 +64,8 @@ class Token:
 
 class Key(Document):
     """An API key. `max_per_day` and `max_total` are micro-dollars that may be spent with it, over a UTC day and
-    over its life; None is no limit. `window` has the requests taken, by minute since 1970 (`agent.store.keys`)."""
+    over its life; None is no limit. `max_running` is how many of its runs may be under way, None: as many as the
+    settings say. `window` has the requests taken, by minute since 1970 (`agent.store.keys`)."""
 
     id: str = Field(alias="_id")
     hash: str = Field(repr=False)
@@ -73,6 +74,7 @@ class Key(Document):
     scopes: tuple[KeyScope, ...]
     max_per_day: int | None = None
     max_total: int | None = None
+    max_running: int | None = None
     requests_per_minute: int
     window: dict[str, int] = Field(default_factory=dict)
     created_at: datetime

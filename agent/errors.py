@@ -12,6 +12,7 @@ PurserError
 ├── VendorNotFound       no vendor with that id
 ├── NotAdmitted          the API key is unknown, revoked or expired
 ├── RateLimited          the API key has used up this minute's requests; `retry_after` seconds
+├── TooManyRuns          the API key has as many runs under way as it may have; `retry_after` seconds
 ├── KeyNotFound          no API key with that id
 ├── KeyRevoked           the API key of a run was revoked: the run buys nothing more
 ├── LimitReached         a limit over many runs leaves too little for a payment
@@ -38,6 +39,7 @@ __all__ = [
     "RunNotFound",
     "RunUnreadable",
     "StoreUnavailable",
+    "TooManyRuns",
     "VendorExists",
     "VendorNotFound",
     "WalletShort",
@@ -124,6 +126,19 @@ class RateLimited(PurserError):
             f"try again in {retry_after} s"
         )
         self.retry_after = retry_after
+
+
+class TooManyRuns(PurserError):
+    """An API key has as many runs under way as it may have. Nothing was stored."""
+
+    retry_after = 60
+
+    def __init__(self, most: int) -> None:
+        """`most`: how many it may have."""
+        super().__init__(
+            f"this API key has {most} runs under way, as many as it may have: wait until one has ended, or cancel "
+            "one (POST /api/agent-cancel), and send the same again"
+        )
 
 
 class KeyNotFound(PurserError):

@@ -65,6 +65,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "observations": (),
     "vendors": (),
     "allowances": (),
+    "places": (),
     "keys": ((("createdAt", -1), ("_id", -1)),),
 }
 """Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by

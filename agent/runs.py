@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
 from agent.audit import observe
-from agent.errors import LeaseLost, RunBusy
+from agent.errors import LeaseLost, RunBusy, RunNotFound, TooManyRuns
 from agent.models import Constraints, Run
 from agent.money import usd_text
 from agent.store.runs import RunStore
@@ -25,13 +26,15 @@ __all__ = ["Order", "cancel", "start"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What a user asks for. `budget_total` in micro-dollars; `key_id` is the API key that it was asked with."""
+    """What a user asks for. `budget_total` in micro-dollars; `key_id` is the API key that it was asked with, which
+    may have `max_running` runs under way (None: any number)."""
 
     user_id: str
     goal: str
     budget_total: int
     constraints: Constraints
     key_id: str | None = None
+    max_running: int | None = None
 
 
 async def start(store: RunStore, world: World, order: Order, idempotency_key: str | None) -> Run:
@@ -39,6 +42,7 @@ async def start(store: RunStore, world: World, order: Order, idempotency_key: st
 
     Raises:
         IdempotencyConflict: the key was used with another order.
+        TooManyRuns: its API key has as many under way as it may have.
     """
     now = world.now()
     run_id = world.new_id() if idempotency_key is None else _keyed_id(order.user_id, idempotency_key)
@@ -56,8 +60,20 @@ async def start(store: RunStore, world: World, order: Order, idempotency_key: st
         created_at=now,
         updated_at=now,
     )
+    if order.key_id is not None and order.max_running is not None:
+        await _take_place(store, order.key_id, order.max_running, run.id, now)
     what = {"goal": order.goal, "budgetTotalUsd": usd_text(order.budget_total)}
     return await store.create(observe(run, now, "run_started", "Run started", {**what}))
+
+
+async def _take_place(store: RunStore, key_id: str, most: int, run_id: ObjectId, now: datetime) -> None:
+    """Take a place of the key for the run, before it is stored. A request that is repeated needs none."""
+    if await store.places.take(key_id, most, run_id, now):
+        return
+    try:
+        await store.get(run_id)
+    except RunNotFound:
+        raise TooManyRuns(most) from None
 
 
 async def cancel(services: Services, run_id: ObjectId, user_id: str | None = None) -> TickResult:

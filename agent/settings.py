@@ -119,6 +119,7 @@ class Settings(BaseModel):
     max_per_vendor_per_day: _Usd | None = None
     max_per_day: _Usd | None = None
     max_per_wallet: _Usd | None = None
+    max_running_per_key: int = Field(100, ge=1, le=1_000)
     allowed_assets: str | None = None
     allowed_payees: str | None = None
     allowed_hosts: str | None = None

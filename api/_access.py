@@ -23,11 +23,13 @@ __all__ = ["Admin", "Caller", "Overseer", "Reader", "Runner", "admin"]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whoever sent the request. `user_id` is whose runs are theirs to see and to start; None: everybody's."""
+    """Whoever sent the request. `user_id` is whose runs are theirs to see and to start; None: everybody's.
+    `max_running` is how many runs of the key may be under way; None: there is no key, and no bound."""
 
     user_id: str | None
     key_id: str | None
     scopes: frozenset[KeyScope]
+    max_running: int | None = None
 
 
 _OPERATOR: Final = Caller(user_id=None, key_id=None, scopes=SCOPES["admin"])
@@ -84,4 +86,5 @@ async def _caller(request: Request, context: Context, sent: str) -> Caller:
     except NotAdmitted as exc:
         raise ProblemError("unauthorized", str(exc), headers=CHALLENGE) from None
     scopes = granted(key.scopes)
-    return Caller(None if "admin" in scopes else key.user_id, key.id, scopes)
+    most = context.settings.max_running_per_key if key.max_running is None else key.max_running
+    return Caller(None if "admin" in scopes else key.user_id, key.id, scopes, most)

@@ -25,6 +25,7 @@ from agent.errors import (
     RunNotFound,
     RunUnreadable,
     StoreUnavailable,
+    TooManyRuns,
     VendorExists,
     VendorNotFound,
 )
@@ -80,6 +81,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "unsupported_media_type": (415, "The body must be application/json"),
     "invalid_request": (422, "A field is missing, unknown or out of bounds"),
     "rate_limited": (429, "The API key has made its requests of this minute"),
+    "too_many_runs": (429, "The API key has as many runs under way as it may have"),
     "headers_too_large": (431, "The headers are too large"),
     "run_unreadable": (500, "What is stored of the run cannot be read"),
     "internal_error": (500, "A fault of ours"),
@@ -108,6 +110,7 @@ ADVICE: Final[dict[str, str]] = {
     "unsupported_media_type": "send `Content-Type: application/json`",
     "invalid_request": "mend the fields that `errors` names; nothing was done",
     "rate_limited": "wait for the seconds of `Retry-After`: the next minute",
+    "too_many_runs": "wait until a run has ended, or cancel one, then send the same again; nothing was started",
     "headers_too_large": "send at most 32 KB of headers",
     "run_unreadable": "for who runs the server: run the version that wrote it; the log has the fields at fault",
     "internal_error": "try again later; give `requestId` to who runs the server, whose log has the rest",
@@ -151,6 +154,7 @@ _OF_ERROR: Final[dict[type[PurserError], str]] = {
     VendorExists: "vendor_exists",
     ConfigurationError: "not_configured",
     StoreUnavailable: "store_unavailable",
+    TooManyRuns: "too_many_runs",
 }
 
 

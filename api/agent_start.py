@@ -52,6 +52,7 @@ class StartBody(RequestBody):
         "unauthorized",
         "forbidden",
         "rate_limited",
+        "too_many_runs",
         "idempotency_conflict",
         "run_unreadable",
         "body_too_large",
@@ -86,5 +87,5 @@ async def agent_start(
         deadline=body.deadline,
         price_tolerance=body.price_tolerance,
     )
-    order = Order(body.user_id, body.goal, body.budget_total, constraints, caller.key_id)
+    order = Order(body.user_id, body.goal, body.budget_total, constraints, caller.key_id, caller.max_running)
     return RunOut.of(await start(context.runs, context.world, order, idempotency_key))

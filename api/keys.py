@@ -27,6 +27,11 @@ Rate = Annotated[
 ]
 
 
+Running = Annotated[
+    Whole, Field(ge=1, le=1_000), WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 1_000})
+]
+
+
 class KeyBody(RequestBody):
     """A key to make."""
 
@@ -37,6 +42,9 @@ class KeyBody(RequestBody):
     )
     max_per_day: UsdIn | None = Field(None, description="dollars that its runs may spend in a UTC day; null: any")
     max_total: UsdIn | None = Field(None, description="dollars that its runs may spend in all; null: any")
+    max_running: Running | None = Field(
+        None, description="runs of it that may be under way at once; null: as many as MAX_RUNNING_PER_KEY says"
+    )
     requests_per_minute: Rate = Field(600, description="requests that it may make in a minute, over all servers")
     expires_at: MomentIn | None = Field(None, description="it lets nobody in from then on; null: until revoked")
 
@@ -50,6 +58,9 @@ class KeyOut(Answer):
     scopes: list[KeyScope] = Field(description="what it may do")
     max_per_day: Usd | None = Field(description="dollars that its runs may spend in a UTC day; null: any")
     max_total: Usd | None = Field(description="dollars that its runs may spend in all; null: any")
+    max_running: int | None = Field(
+        description="runs of it that may be under way at once; null: as many as MAX_RUNNING_PER_KEY says"
+    )
     requests_per_minute: int = Field(description="requests that it may make in a minute")
     created_at: Moment = Field(description="when it was made")
     expires_at: Moment | None = Field(description="when it ends; null: when it is revoked")
@@ -104,6 +115,7 @@ async def create_key(body: KeyBody, context: ContextOf) -> NewKeyOut:
         scopes=tuple(dict.fromkeys(body.scopes)),
         max_per_day=body.max_per_day,
         max_total=body.max_total,
+        max_running=body.max_running,
         requests_per_minute=body.requests_per_minute,
         created_at=now,
         expires_at=body.expires_at,

@@ -22,6 +22,7 @@ from agent.clocks import FURTHEST
 from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
 from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId, older
+from agent.store.places import PlaceStore
 
 __all__ = ["RunPage", "RunStore"]
 
@@ -75,6 +76,11 @@ class RunStore:
     def __init__(self, database: Database) -> None:
         """Nothing is opened before the first operation."""
         self._database = database
+
+    @property
+    def places(self) -> PlaceStore:
+        """The bound on a key's running runs."""
+        return PlaceStore(self._database)
 
     @property
     def crowded(self) -> bool:

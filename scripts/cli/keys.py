@@ -24,6 +24,9 @@ def create(
     ] = None,
     max_per_day: SomeDollars = None,
     max_total: SomeDollars = None,
+    max_running: Annotated[
+        int | None, typer.Option(min=1, max=1_000, help="runs under way at once; default: the server's")
+    ] = None,
     requests_per_minute: Annotated[int | None, typer.Option(min=1, help="over all servers; default: 600")] = None,
     expires: Annotated[str | None, typer.Option(help="for example 2027-01-01T00:00:00Z; default: never")] = None,
     json: JsonFlag = False,
@@ -41,6 +44,7 @@ def create(
         scopes=[*scope] if scope else None,
         maxPerDay=per_day,
         maxTotal=total,
+        maxRunning=max_running,
         requestsPerMinute=requests_per_minute,
         expiresAt=expires,
     )

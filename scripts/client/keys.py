@@ -23,6 +23,7 @@ class Key(Shape):
     scopes: tuple[str, ...]
     max_per_day: Usd | None
     max_total: Usd | None
+    max_running: int | None = None  # servers of before have no such field
     requests_per_minute: int
     created_at: datetime
     expires_at: datetime | None

@@ -63,11 +63,12 @@ def keys_table(page: Keys) -> RenderableType:
     """API keys, newest first."""
     if not page.keys:
         return Text("no API keys: purser keys create makes one")
-    table = _table("KEY", "MADE", "STATE", "USER", "SCOPES", "PER DAY", "TOTAL", "PER MINUTE", "NAME")
+    table = _table("KEY", "MADE", "STATE", "USER", "SCOPES", "PER DAY", "TOTAL", "RUNS", "PER MINUTE", "NAME")
     for key in page.keys:
         per_day, total = ("-" if each is None else usd(each) for each in (key.max_per_day, key.max_total))
+        runs = "-" if key.max_running is None else str(key.max_running)
         scopes, made, rate = ", ".join(key.scopes), f"{key.created_at:%Y-%m-%d}", str(key.requests_per_minute)
-        cells = (said(key.id), made, _validity(key), said(key.user_id), said(scopes), per_day, total, rate)
+        cells = (said(key.id), made, _validity(key), said(key.user_id), said(scopes), per_day, total, runs, rate)
         table.add_row(*cells, _short(key.name))
     more = [] if page.next_cursor is None else [said(f"more: purser keys list --cursor {page.next_cursor}", "dim")]
     return Group(table, *more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,6 +10,9 @@ import httpx
 import pytest
 from bson import ObjectId
 
+from agent.errors import StoreUnavailable
+from agent.models import Run
+from agent.store.runs import RunStore
 from tests.api.client import Api, an_api
 
 OPERATOR = "Bearer token-of-the-operator"
@@ -28,9 +32,9 @@ RUN = ("/api/agent-start", "/api/agent-tick", "/api/agent-cancel")
 READ = ("/api/runs", "/api/vendors", f"/api/agent-status?runId={'0' * 24}")
 
 
-async def an_api_with_keys() -> Api:
+async def an_api_with_keys(**settings: object) -> Api:
     """An API with an operator and a cron."""
-    return await an_api(api_token="token-of-the-operator", cron_secret="secret-of-the-cron")
+    return await an_api("", **settings, api_token="token-of-the-operator", cron_secret="secret-of-the-cron")
 
 
 async def made(api: Api, **fields: object) -> dict[str, Any]:
@@ -58,6 +62,7 @@ async def test_a_key_is_shown_once_and_kept_as_a_hash() -> None:
         "scopes": ["run", "read", "run"],
         "maxPerDay": 10,
         "maxTotal": 100.5,
+        "maxRunning": 7,
         "requestsPerMinute": 60,
         "expiresAt": "2027-01-01T00:00:00Z",
     }
@@ -109,6 +114,9 @@ async def test_keys_are_paged() -> None:
         ({"scopes": "run"}, "scopes"),
         ({"maxPerDay": 0}, "maxPerDay"),
         ({"maxTotal": "5"}, "maxTotal"),
+        ({"maxRunning": 0}, "maxRunning"),
+        ({"maxRunning": 1_001}, "maxRunning"),
+        ({"maxRunning": 1.5}, "maxRunning"),
         ({"requestsPerMinute": 0}, "requestsPerMinute"),
         ({"requestsPerMinute": 1.5}, "requestsPerMinute"),
         ({"requestsPerMinute": True}, "requestsPerMinute"),
@@ -236,6 +244,86 @@ async def test_a_key_starts_runs_of_its_user() -> None:
     assert [each["field"] for each in refused.json()["errors"]] == ["userId"]
     assert (await started(api, admin["bearer"], "u2")).json()["keyId"] == admin["_id"]
     assert (await started(api, OPERATOR, "u2")).json()["keyId"] is None
+
+
+async def test_a_key_has_so_many_runs_under_way_and_no_more() -> None:
+    """One more is refused, and told what to do; another key and the operator are not bound by it. What ends makes
+    room, however it ends."""
+    api = await an_api_with_keys()
+    key, other = await made(api, maxRunning=2), await made(api)
+
+    first, second, third = [await started(api, key["bearer"]) for _ in range(3)]
+
+    assert [each.status_code for each in (first, second)] == [201, 201]
+    assert (code(third), third.headers["retry-after"]) == ((429, "too_many_runs"), "60")
+    assert "has 2 runs under way" in third.json()["detail"]
+    assert "cancel one" in third.json()["detail"]
+    assert (await started(api, other["bearer"])).status_code == 201
+    assert (await started(api, OPERATOR)).status_code == 201
+    assert await api.stage.database.collection("runs").count({"keyId": key["_id"]}) == 2
+
+    await api.post("/api/agent-cancel", {"runId": first.json()["_id"]}, Authorization=key["bearer"])
+    assert (await started(api, key["bearer"])).status_code == 201
+    assert code(await started(api, key["bearer"])) == (429, "too_many_runs")
+    await api.stage.finish(await api.stage.services.runs.get(ObjectId(second.json()["_id"])))
+    assert (await started(api, key["bearer"])).status_code == 201
+
+
+async def test_a_key_without_a_bound_of_its_own_has_the_servers() -> None:
+    """Keys from before there was one, too."""
+    api = await an_api_with_keys(max_running_per_key=1)
+    key, more = await made(api), await made(api, maxRunning=2)
+    await api.stage.database.collection("keys").update({"_id": key["_id"]}, {"$unset": {"maxRunning": ""}})
+
+    assert [(await started(api, key["bearer"])).status_code for _ in range(2)] == [201, 429]
+    assert [(await started(api, more["bearer"])).status_code for _ in range(3)] == [201, 201, 429]
+
+
+async def test_of_many_starts_at_once_as_many_as_may_run_do() -> None:
+    """No more, and no fewer."""
+    api = await an_api_with_keys()
+    key = await made(api, maxRunning=3)
+
+    answers = await asyncio.gather(*(started(api, key["bearer"]) for _ in range(12)))
+
+    assert sorted(each.status_code for each in answers) == [201] * 3 + [429] * 9
+    assert await api.stage.database.collection("runs").count({}) == 3
+
+
+async def test_a_start_that_is_repeated_finds_its_run_though_no_more_may_run() -> None:
+    """While it runs, and when it has ended and others have its place; a request of its own is refused."""
+    api = await an_api_with_keys()
+    key = await made(api, maxRunning=1)
+    run = (await started(api, key["bearer"], **{"Idempotency-Key": "k"})).json()["_id"]
+
+    async def again(name: str) -> httpx.Response:
+        return await started(api, key["bearer"], **{"Idempotency-Key": name})
+
+    assert (await again("k")).json()["_id"] == run
+    assert code(await again("another")) == (429, "too_many_runs")
+    await api.post("/api/agent-cancel", {"runId": run}, Authorization=key["bearer"])
+    assert (await again("another")).status_code == 201
+    assert ((await again("k")).json()["_id"], (await again("k")).json()["status"]) == (run, "cancelled")
+    assert code(await again("third")) == (429, "too_many_runs")
+
+
+async def test_a_start_that_was_cut_off_takes_no_place_for_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The database was away when the run was to be stored: the same request, or time, brings the place back."""
+    api = await an_api_with_keys()
+    key = await made(api, maxRunning=1)
+    real = RunStore.create
+
+    async def away(self: RunStore, run: Run) -> Run:
+        raise StoreUnavailable("away")
+
+    monkeypatch.setattr(RunStore, "create", away)
+    assert code(await started(api, key["bearer"], **{"Idempotency-Key": "k"})) == (503, "store_unavailable")
+    monkeypatch.setattr(RunStore, "create", real)
+
+    assert code(await started(api, key["bearer"])) == (429, "too_many_runs")
+    api.stage.clock.pass_(301)
+    assert (await started(api, key["bearer"])).status_code == 201
+    assert code(await started(api, key["bearer"], **{"Idempotency-Key": "k"})) == (429, "too_many_runs")
 
 
 async def test_anothers_run_does_not_exist() -> None:

@@ -90,6 +90,12 @@ async def trail(at: Stores) -> None:
     await at.runs.observations(run.model_copy(update={"audit": head}), PAGE)
 
 
+async def place(at: Stores) -> None:
+    for number in range(PAGE):
+        assert await at.runs.places.take("k", PAGE, the_run(970 + number), NOW)
+    assert await at.runs.places.take("k", PAGE, the_run(RUNS), NOW)
+
+
 QUESTIONS: Final[dict[str, tuple[Callable[[Stores], Awaitable[object]], int]]] = {
     "a page of what is due, in order": (lambda at: at.due.page(NOW, PAGE), PAGE),
     "the same without some users": (lambda at: at.due.page(NOW, PAGE, ["u0", "u1"]), 2 * PAGE),
@@ -98,6 +104,7 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Stores], Awaitable[object]], int]]] =
     "to be cancelled, last words to tell, due too far ahead": (lambda at: at.due.called(NOW), 2),
     "parked ones": (lambda at: at.due.parked(PAGE), 1),
     "claim, commit, told": (claim, 3),
+    "a place for a run of a key": (place, PAGE + PAGE + 4),
     "jobs or payments of a run": (records, 4),
     "a page of a trail": (trail, PAGE + 1),
     "a list of runs": (lambda at: at.runs.page(PAGE), PAGE + 1),

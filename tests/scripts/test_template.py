@@ -101,6 +101,15 @@ def test_every_limit_is_a_parameter_that_no_mistake_gets_through() -> None:
         assert not any(fits.fullmatch(bad) for bad in ("-1", "5 USD", "1e3", ".5", "0.0000001"))
 
 
+def test_the_bound_on_running_runs_is_the_settings_own() -> None:
+    """Unless told otherwise; no other number than the function would take is let through."""
+    parameter = TEMPLATE["Parameters"][VARIABLES["MAX_RUNNING_PER_KEY"]["Ref"]]
+    least, most = Settings.model_fields["max_running_per_key"].metadata
+
+    assert parameter["Default"] == Settings().max_running_per_key
+    assert (parameter["MinValue"], parameter["MaxValue"]) == (least.ge, most.le)
+
+
 def test_the_function_may_do_nothing_but_write_its_logs() -> None:
     """No policy, no role, no layer: the default role has basic execution only. Logs end some day."""
     assert not {"Policies", "Role", "Layers", "VpcConfig"} & FUNCTION.keys()
