@@ -30,12 +30,16 @@ from api._problems import ProblemError
 if TYPE_CHECKING:
     from agent.services import Services
 
-__all__ = ["CHALLENGE", "Bearer", "Context", "ContextOf", "cron_only"]
+__all__ = ["CHALLENGE", "CRON_SCHEME", "Bearer", "Context", "ContextOf", "cron_only"]
 
 
 _log = logging.getLogger(__name__)
 
 CHALLENGE: Final = {"WWW-Authenticate": "Bearer"}
+
+CRON_SCHEME: Final = "CronSecret"
+"""What the description calls the cron's bearer token, which lets nobody in elsewhere."""
+
 """Headers of an answer to whoever bears no token that is known."""
 
 
@@ -135,15 +139,16 @@ ContextOf = Annotated[Context, Depends(_context)]
 """A route's parameter: the process's context."""
 
 
-_bearer = HTTPBearer(
-    auto_error=False, description="an API key, or API_TOKEN of the server; CRON_SECRET for /api/cron-tick"
-)
+_bearer = HTTPBearer(auto_error=False, description="an API key, or API_TOKEN of the server")
+_cron = HTTPBearer(auto_error=False, scheme_name=CRON_SCHEME, description="CRON_SECRET of the server")
 
 Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 """A route's parameter: the bearer token, if one was sent."""
 
 
-async def cron_only(context: ContextOf, bearer: Bearer) -> None:
+async def cron_only(
+    context: ContextOf, bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_cron)]
+) -> None:
     """Let through who bears CRON_SECRET; nobody where none is set."""
     secret = context.settings.cron_secret
     if secret is None:

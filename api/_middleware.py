@@ -41,13 +41,16 @@ _SHOWN_METHOD: Final = 20
 
 _HEADERS: Final = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=()",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Of every answer, unless a route says otherwise. No Access-Control headers: other sites' pages read nothing."""
+"""Of every answer. No script runs, on our own page neither, which has a style sheet (`api._docs`) and no more. No
+Access-Control headers: other sites' pages read nothing."""
 
 _HSTS: Final = {"Strict-Transport-Security": "max-age=63072000"}
 

@@ -87,7 +87,9 @@ class VendorChange(RequestBody):
 
     name: Name | SkipJsonSchema[None] = Field(None, description="for people")
     endpoint: Endpoint | SkipJsonSchema[None] = Field(None, description="https, or http on this machine")
-    base_price_per_hour: UsdIn | SkipJsonSchema[None] = Field(None, description="list price in dollars")
+    base_price_per_hour: UsdIn | SkipJsonSchema[None] = Field(
+        None, description="list price in dollars", examples=[1.4]
+    )
     supported_gpu_types: GpuTypes | SkipJsonSchema[None] = Field(None, description="what it rents out")
     pay_to: Payee | None = Field(
         None, description="payee; an operator's change of it is a change of whom to trust"

@@ -76,8 +76,7 @@ def dev(
             if json:
                 print(jsons.dumps({"url": url, "vendorsUrl": vendors_url}), flush=True)
             else:
-                page = f"described at {url}{_described(settings)}"
-                say(said(f"API at {url} ({page}), mock vendors at {vendors_url}", "bold green"))
+                say(said(f"API at {url} (described at {url}/docs), mock vendors at {vendors_url}", "bold green"))
 
         run_dev(settings, port, vendor_port, up)
 
@@ -118,11 +117,6 @@ def serve(
             if json:
                 print(jsons.dumps({"url": url}), flush=True)
             else:
-                say(said(f"API at {url} (described at {url}{_described(settings)})", "bold green"))
+                say(said(f"API at {url} (described at {url}/docs)", "bold green"))
 
         run_server(settings, host, port, up)
-
-
-def _described(settings: Settings) -> str:
-    """The page to read of the API, which is not there for people where there is a token to type into it."""
-    return "/docs" if settings.api_token is None else "/openapi.json"
