@@ -4,6 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PEERS := .venv-peers/.installed
 PEERS_COINCURVE := .venv-peers-coincurve/.installed
+STRANGERS := $(patsubst tests/strangers/requirements/%.txt,.venv-strangers/%/.installed,$(wildcard tests/strangers/requirements/*.txt))
 NODE_PEERS := tests/interop/node/node_modules/.package-lock.json
 PLATFORMS := .venv-platforms/.installed
 ANVIL := contracts/node_modules/.package-lock.json
@@ -14,7 +15,7 @@ TOKEN := contracts/build/dollar.bin
 INSTALL := -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --only-binary=:all:
 LOCK := $(BIN)/python -m uv pip compile --quiet --no-header --universal --generate-hashes
 
-.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock lock-images clean
+.PHONY: help install demo demo-chain dev vendor test sim crashes fuzz-api test-wire interop strangers test-platforms bench peers-lose-money test-chain lint types unit unit-newest size build-PurserFunction picture api-docs audit lock lock-images clean
 
 help:
 	@echo "make demo     a goal becomes a finished GPU job, paid over x402, on this machine"
@@ -27,6 +28,7 @@ help:
 	@echo "make test-wire  the tests that want a MongoDB server, on one that it starts (mongod, or Java 17 and Maven)"
 	@echo "make dev      the API on port 3000 and the mock vendors on 4001, reloading on change"
 	@echo "make interop  buyer and seller against the official x402 SDKs, Python and TypeScript (needs node 20)"
+	@echo "make strangers  suites that nobody of the project wrote, held against tests/strangers/kept.toml (needs node 20)"
 	@echo "make test-platforms  the function in Vercel's and Lambda's own Python runtimes (needs Python 3.12)"
 	@echo "make bench    x402 beside the official Python SDK, and what ticks, looks and starts cost; QUICK=1 for seconds"
 	@echo "make test-chain  the tests on a real EVM chain (needs node 20)"
@@ -104,6 +106,18 @@ unit-newest:
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
 	PURSER_INTEROP=required $(BIN)/python -m pytest tests/interop
+
+# Suites of strangers, each pinned with hashes in an environment of its own; the official SDK is that of interop. In CI it
+# is in interop's and test-chain's lane, with whom it shares SDK and anvil: two lanes would install them twice at once.
+# One of them: make strangers SUITES="conformance"
+strangers: $(STAMP) $(PEERS) $(STRANGERS) $(ANVIL) $(TOKEN)
+	$(BIN)/python -m tests.strangers $(SUITES)
+
+.venv-strangers/%/.installed: tests/strangers/requirements/%.txt
+	@echo "installing $* into .venv-strangers/$* (once) ..."
+	$(PYTHON) -m venv --clear .venv-strangers/$*
+	.venv-strangers/$*/bin/python $(INSTALL) -r $<
+	@touch $@
 
 # The function in the runtimes that Vercel and AWS put around it, on a MongoDB server as test-wire has it.
 PYTHON_PLATFORMS ?= python3.12
@@ -194,6 +208,7 @@ lock: $(STAMP)
 	$(LOCK) --python-version 3.11 requirements-cdp.in -o requirements-cdp.txt
 	$(LOCK) --python-version 3.11 requirements-server.in -o requirements-server.txt
 	$(LOCK) --python-version 3.11 contracts/requirements.in -o contracts/requirements.txt
+	for each in tests/strangers/requirements/*.in; do $(LOCK) --python-version 3.11 "$$each" -o "$${each%.in}.txt" || exit 1; done
 	$(LOCK) --python-version 3.12 tests/platforms/requirements.in -o tests/platforms/requirements.txt
 
 # Each image by its digest, in Dockerfile and compose.yaml: again when a tag was changed there, or moved.
@@ -205,4 +220,4 @@ audit: $(STAMP)
 	$(BIN)/python -m scripts.dependency_audit
 
 clean:
-	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-chain .venv-platforms tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache
+	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-strangers .venv-chain .venv-platforms tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache
