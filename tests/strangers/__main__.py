@@ -19,7 +19,10 @@ from typing import Final
 
 from scripts.demo import local_chain
 from tests.strangers import (
+    conformance,
     environments,
+    harness,
+    harness_values,
     hostile_buyers,
     hostile_clients,
     hostile_on_chain,
@@ -36,6 +39,9 @@ SUITES: Final[Mapping[str, Callable[[str], list[Result]]]] = {
     "hostile-sellers": hostile_clients.at_sellers,
     "hostile-settler": hostile_clients.sold_once,
     "hostile-chain": hostile_on_chain.on_chain,
+    "harness-sellers": harness.at_sellers,
+    "harness-values": harness_values.read_everywhere,
+    "conformance": conformance.checked,
 }
 
 _SECONDS: Final = 360

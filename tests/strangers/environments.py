@@ -22,6 +22,8 @@ from tests.strangers.table import Result
 from x402.codec import Json, JsonObject
 
 __all__ = [
+    "CONFORMANCE",
+    "HARNESS",
     "HOSTILE",
     "StrangerFailed",
     "ask",
@@ -34,6 +36,8 @@ _ENVIRONMENTS: Final = ROOT / ".venv-strangers"
 _THEIRS: Final = Path(__file__).parent / "theirs"
 
 HOSTILE: Final = _ENVIRONMENTS / "hostile-facilitator/bin/python"
+HARNESS: Final = _ENVIRONMENTS / "agent-security-harness/bin/python"
+CONFORMANCE: Final = _ENVIRONMENTS / "x402-conformance/bin/python"
 
 
 class StrangerFailed(Exception):
@@ -42,7 +46,7 @@ class StrangerFailed(Exception):
 
 def missing() -> str | None:
     """Which environments are not there, or None."""
-    absent = [path.parents[1].name for path in (HOSTILE,) if not path.exists()]
+    absent = [path.parents[1].name for path in (HOSTILE, HARNESS, CONFORMANCE) if not path.exists()]
     return f"not installed: {', '.join(absent)}; make strangers installs them" if absent else None
 
 

@@ -102,7 +102,7 @@ def test_a_suite_that_waits_for_ever_is_broken_off() -> None:
 def test_each_environment_is_pinned_with_hashes() -> None:
     """Each package that is installed beside a stranger's, to the byte."""
     names = sorted(path.stem for path in (HERE / "requirements").glob("*.in"))
-    assert names == ["hostile-facilitator"]
+    assert names == ["agent-security-harness", "hostile-facilitator", "x402-conformance"]
     for name in names:
         text = (HERE / "requirements" / f"{name}.txt").read_text()
         assert (HERE / "requirements" / f"{name}.in").read_text().strip() in text
