@@ -26,6 +26,7 @@ from tests.strangers import (
     hostile_buyers,
     hostile_clients,
     hostile_on_chain,
+    oracle,
 )
 from tests.strangers.table import Result
 from tests.strangers.verdict import conclude
@@ -42,6 +43,8 @@ SUITES: Final[Mapping[str, Callable[[str], list[Result]]]] = {
     "harness-sellers": harness.at_sellers,
     "harness-values": harness_values.read_everywhere,
     "conformance": conformance.checked,
+    "sdk-texts": oracle.texts_read,
+    "sdk-orders": oracle.orders_judged,
 }
 
 _SECONDS: Final = 360

@@ -25,6 +25,7 @@ __all__ = [
     "CONFORMANCE",
     "HARNESS",
     "HOSTILE",
+    "OFFICIAL",
     "StrangerFailed",
     "ask",
     "missing",
@@ -38,6 +39,8 @@ _THEIRS: Final = Path(__file__).parent / "theirs"
 HOSTILE: Final = _ENVIRONMENTS / "hostile-facilitator/bin/python"
 HARNESS: Final = _ENVIRONMENTS / "agent-security-harness/bin/python"
 CONFORMANCE: Final = _ENVIRONMENTS / "x402-conformance/bin/python"
+OFFICIAL: Final = ROOT / ".venv-peers/bin/python"
+"""The official SDK's, which `make interop` and `make bench` have too."""
 
 
 class StrangerFailed(Exception):
@@ -46,7 +49,7 @@ class StrangerFailed(Exception):
 
 def missing() -> str | None:
     """Which environments are not there, or None."""
-    absent = [path.parents[1].name for path in (HOSTILE, HARNESS, CONFORMANCE) if not path.exists()]
+    absent = [path.parents[1].name for path in (HOSTILE, HARNESS, CONFORMANCE, OFFICIAL) if not path.exists()]
     return f"not installed: {', '.join(absent)}; make strangers installs them" if absent else None
 
 
