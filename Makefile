@@ -81,10 +81,13 @@ sim: $(STAMP)
 crashes: $(STAMP)
 	$(BIN)/python -m tests.sim.crash_everywhere
 
-# The API against its own description: random requests by schemathesis, all its checks; CASES=100000 for a night.
+# The API against its own description: random requests by schemathesis, all its checks; CASES=100000 for a night. Then
+# schemathesis as a program against a running API, which says what it leaves out and warns of.
 CASES ?= 10000
+EXAMPLES ?= 50
 fuzz-api: $(STAMP)
 	$(BIN)/python -m tests.fuzz --cases $(CASES)
+	$(BIN)/python -m tests.fuzz.program --examples $(EXAMPLES)
 
 # PURSER_WIRE=required: no server, or any test skipped, is a failure. PURSER_WIRE_SEED: another kill test.
 test-wire: $(STAMP)

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, settings
 from schemathesis import Case
 
 from tests.api.client import an_api
-from tests.fuzz.target import SCHEMA, TARGET, Known, aim, unsent
+from tests.fuzz.aiming import Known, aim, unsent
+from tests.fuzz.target import SCHEMA, TARGET
 
 FUZZ = settings(
     max_examples=TARGET.per_operation,

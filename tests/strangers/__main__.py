@@ -14,10 +14,12 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Final
 
 from scripts.demo import local_chain
+from tests.fuzz import program
 from tests.strangers import (
     conformance,
     environments,
@@ -45,6 +47,7 @@ SUITES: Final[Mapping[str, Callable[[str], list[Result]]]] = {
     "conformance": conformance.checked,
     "sdk-texts": oracle.texts_read,
     "sdk-orders": oracle.orders_judged,
+    "schemathesis": partial(program.results, examples=program.FEW),
 }
 
 _SECONDS: Final = 360
