@@ -24,6 +24,7 @@ __all__ = [
     "accepted",
     "authorized",
     "expired",
+    "forgotten",
     "given_up",
     "postponed",
     "proof",
@@ -42,6 +43,7 @@ _SAYS: Final = {
     "authorized": "signed an authorization of {usd} USD for {vendor}",
     "settled": "paid {usd} USD to {vendor}",
     "released": "released {usd} USD, nothing was signed",
+    "forgotten": "released {usd} USD: the backup holds no authorization of it",
     "held": "{usd} USD stay reserved: {vendor} holds an authorization until it expires",
     "claimed": "{usd} USD stay reserved: {vendor} shows a settlement, which counts when the chain confirms it",
     "unresolved": "booked {usd} USD as spent: the authorization for {vendor} expired with no proof either way",
@@ -139,6 +141,14 @@ def given_up(run: Run, job_id: str, code: str, why: str, now: datetime, *, vendo
     job, amount = run.jobs[job_id], run.reservations[job_id].amount
     run = fail(run, job, code, why, now, vendor_fault=vendor_fault)
     return _note(ledger.release(run, job_id), now, "released", job, amount)
+
+
+def forgotten(run: Run, job_id: str, code: str, why: str, now: datetime) -> Run:
+    """The database is a restored backup: what became of the order since is not known. What was paid for it is in
+    what the operator says was spent, so here its money is free."""
+    job, amount = run.jobs[job_id], run.reservations[job_id].amount
+    run = fail(run, job, code, why, now, vendor_fault=False)
+    return _note(ledger.release(run, job_id), now, "released", job, amount, says="forgotten")
 
 
 def stopped(run: Run, job_id: str, why: str, now: datetime) -> Run:

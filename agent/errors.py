@@ -18,6 +18,7 @@ PurserError
 ├── LimitReached         a limit over many runs leaves too little for a payment
 ├── WalletShort          the wallet holds less than it would have to promise
 ├── WalletUnfit          the wallet's address has code, and its key's signature counts for nothing there
+├── RestoreRefused       what an operator says of a restored database cannot be taken
 └── StoreUnavailable     the database did not answer; the write may or may not have happened
 """
 
@@ -35,6 +36,7 @@ __all__ = [
     "NotAdmitted",
     "PurserError",
     "RateLimited",
+    "RestoreRefused",
     "RunBusy",
     "RunNotFound",
     "RunUnreadable",
@@ -165,6 +167,10 @@ class WalletShort(PurserError):
 
 class WalletUnfit(PurserError):
     """The wallet's address has code. Nothing was signed; the message says what to do."""
+
+
+class RestoreRefused(PurserError):
+    """What an operator says of a restored database cannot be taken. Nothing was changed; the message says why."""
 
 
 class ClockWrong(PurserError):

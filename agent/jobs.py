@@ -45,6 +45,7 @@ NOBODYS_FAULT: Final = frozenset(
         "order_lapsed",
         "payment_not_possible",
         "run_ended",
+        "store_restored",
         "vendor_barred",
         "vendor_changed",
         "vendor_unavailable",

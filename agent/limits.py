@@ -41,12 +41,13 @@ __all__ = [
     "room",
     "scopes",
     "shortages",
+    "wallet_sums",
 ]
 
 FirstSeen = Literal["pin", "refuse"]
 """What is done with a vendor that has no payee yet: trust the first one it names, or never pay it."""
 
-POLICY_VERSION: Final = "3"
+POLICY_VERSION: Final = "4"
 """Recorded with each authorization. A change to what is checked before one is signed raises it."""
 
 LOOK_AGAIN: Final = timedelta(minutes=15)
@@ -151,19 +152,26 @@ def next_day(moment: datetime) -> datetime:
     return datetime.combine(moment.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
+def wallet_sums(wallet: str, moment: datetime) -> tuple[str, str]:
+    """Ids of the sums of all that a wallet spends: on the UTC day of `moment`, and over its life."""
+    payer = f"wallet:{wallet.lower()}"
+    return f"{payer}:{moment.astimezone(UTC).date().isoformat()}", payer
+
+
 def scopes(limits: Limits, wallet: str, vendor_id: str, reserved_at: datetime) -> tuple[Scope, ...]:
     """The sums that a purchase counts in, always in this order: two that want the same ones meet at the first.
 
     The day is that of the reservation: it is stored, so whoever asks again asks for the same day.
     """
     day, ends = reserved_at.astimezone(UTC).date().isoformat(), next_day(reserved_at)
-    payer, key = f"wallet:{wallet.lower()}", limits.key or KeyLimits("")
+    of_day, of_life = wallet_sums(wallet, reserved_at)
+    key = limits.key or KeyLimits("")
     known = (
         (f"vendor:{vendor_id}:{day}", "MAX_PER_VENDOR_PER_DAY", limits.per_vendor_per_day, ends, True),
         (f"key:{key.key_id}:{day}", "KEY_MAX_PER_DAY", key.per_day, ends, key.shared),
         (f"key:{key.key_id}", "KEY_MAX_TOTAL", key.total, None, key.shared),
-        (f"{payer}:{day}", "MAX_PER_DAY", limits.per_day, ends, True),
-        (payer, "MAX_PER_WALLET", limits.per_wallet, None, True),
+        (of_day, "MAX_PER_DAY", limits.per_day, ends, True),
+        (of_life, "MAX_PER_WALLET", limits.per_wallet, None, True),
     )
     return tuple(
         Scope(key, name, most, until, shared) for key, name, most, until, shared in known if most is not None

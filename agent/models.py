@@ -67,6 +67,7 @@ INDEXES: Final[dict[str, tuple[tuple[tuple[str, int], ...], ...]]] = {
     "allowances": (),
     "places": (),
     "keys": ((("createdAt", -1), ("_id", -1)),),
+    "marks": (),
 }
 """Every collection and its indexes; `purser init` makes them. What must be unique is so by its `_id`, not by
 an index that somebody may have forgotten to make."""

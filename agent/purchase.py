@@ -85,6 +85,10 @@ async def advance(desk: LeasedRun, services: Services, job_id: str, deadline: De
         LeaseLost, StoreUnavailable: stop the tick; the next one enters here again.
     """
     reservation, now = desk.draft.reservations[job_id], services.world.now()
+    if reservation.authorization is None and (held := await services.restored.held(desk.draft)):
+        desk.draft = booking.forgotten(desk.draft, job_id, "store_restored", held.why, now)
+        await desk.commit()
+        return
     over, watched = now >= closes_at(reservation), chain_of(services, reservation.authorization) is not None
     if watched and (over or reservation.held is not None):
         if deadline.remaining() < LEAST_SECONDS:
@@ -113,7 +117,7 @@ async def _exchange(desk: LeasedRun, services: Services, job_id: str, deadline: 
     place = None if signed is None else signed.sent_to
     vendor = await reason_to_stop(desk, services, job_id, terms=signed, place=place)
     if isinstance(vendor, Stop):
-        _ask_no_more(desk, services, job_id, vendor.code, vendor.why)
+        _ask_no_more(desk, services, job_id, vendor)
         return
     header = PaymentHeader(signed.header_name, signed.header_value) if signed else None
     auth = PaymentAuth(partial(_authorize, desk, services, vendor, job_id), header, clock=services.world.wall)
@@ -247,13 +251,15 @@ def end_short(desk: LeasedRun, code: str, why: str) -> None:
         desk.set(ending=Ending(status="failed", code=code, message=why))
 
 
-def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, code: str, why: str) -> None:
-    """There is a reason to stop (`agent.stopping`): nothing more is sent to the vendor."""
+def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, stop: Stop) -> None:
+    """There is a reason to stop (`agent.stopping`): nothing more is sent to the vendor, or not now."""
     now = services.world.now()
-    if desk.draft.reservations[job_id].authorization is not None:
-        desk.draft = booking.stopped(desk.draft, job_id, why, now)
-        return
-    desk.draft = booking.given_up(desk.draft, job_id, code, why, now, vendor_fault=False)
+    if desk.draft.reservations[job_id].authorization is None:
+        desk.draft = booking.given_up(desk.draft, job_id, stop.code, stop.why, now, vendor_fault=False)
+    elif stop.passing:
+        desk.draft = booking.unclear(desk.draft, job_id, stop.why, None, now)
+    else:
+        desk.draft = booking.stopped(desk.draft, job_id, stop.why, now)
 
 
 def closes_at(reservation: Reservation) -> datetime:

@@ -156,6 +156,8 @@ class Round:
         wanted = {each.run_id: each for each in called}
         wanted |= {each.run_id: each for each in page.entries if each.run_id not in wanted}
         self._queue = deque(each for run_id, each in wanted.items() if run_id not in here)
+        if self._queue:  # ticks that all wait for this would then ask for the database all at once
+            await self._services.restored.mark()
         self._seen, self._more = page.seen, page.more and bool(self._queue)
 
     def _begin(self, due: Due) -> None:

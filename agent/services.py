@@ -10,6 +10,7 @@ import httpx
 
 from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.restored import RestoreWatch
 from agent.settings import Settings
 from agent.step import Step
 from agent.store.allowances import AllowanceStore
@@ -54,6 +55,7 @@ class Services:
     vendors: VendorStore
     allowances: AllowanceStore
     keys: KeyStore
+    restored: RestoreWatch
     http: httpx.AsyncClient
     """What `client` calls vendors with."""
     client: VendorClient

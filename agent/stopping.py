@@ -26,10 +26,11 @@ __all__ = ["Stop", "Stopped", "policy_of", "reason_to_stop"]
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A stable code, and a sentence for people."""
+    """A stable code, and a sentence for people. `passing`: it will not last, so what is open is left as it is."""
 
     code: str
     why: str
+    passing: bool = False
 
 
 class Stopped(PurserError):
@@ -53,6 +54,8 @@ async def reason_to_stop(
         StoreUnavailable
     """
     run, reservation = desk.draft, desk.draft.reservations[job_id]
+    if held := await services.restored.held(run):
+        return Stop("store_restored", held.why, held.passing)
     if terms is not None:
         run, desk.key_read_at = await services.runs.get(desk.draft.id), None
     if why := _over(run, services):

@@ -26,8 +26,9 @@ from agent.jobs import look_again
 from agent.leased import LeasedRun
 from agent.lifecycle import LIVE_JOB
 from agent.logs import about
-from agent.models import Lease, Outbox, Run
+from agent.models import Ending, Lease, Outbox, Run
 from agent.purchase import RESEND_SECONDS, advance, closes_at
+from agent.restored import LOOK_SECONDS
 from agent.services import Services
 from agent.step import Step
 
@@ -115,6 +116,13 @@ def _say_if_recovered(desk: LeasedRun) -> None:
         desk.note("run_recovered", told, {"tick": now, "finishedTick": done})
 
 
+async def _say_if_restored(desk: LeasedRun, services: Services) -> None:
+    """The database is a restored backup: said by the first tick that meets the run there."""
+    held = await services.restored.held(desk.draft)
+    if held is not None and held.passing and (desk.draft.updated_at < held.since or desk.draft.tick == 1):
+        desk.note("error", held.why, {"event": "store_restored"})
+
+
 async def _tell(services: Services, run: Run) -> None:
     """Copy what the run decided to the other collections; harmless to repeat."""
     await services.runs.tell(run)
@@ -144,6 +152,7 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
     deadline = Deadline(services.world.monotonic, services.settings.tick_deadline_seconds)
     desk.draft = mended(desk.draft, services.world.now())
     desk.set(ending=cancelled(desk.draft))
+    await _say_if_restored(desk, services)
     open_before = set(desk.draft.jobs)
     for job_id in tuple(desk.draft.reservations):
         await advance(desk, services, job_id, deadline)
@@ -171,8 +180,24 @@ async def _advance(desk: LeasedRun, services: Services) -> Step:
         return Step(message, None, min(looks))
     if desk.draft.wait_until is not None and now < desk.draft.wait_until:
         return Step("Waiting", None, desk.draft.wait_until)
-    step = await services.kind.step(desk, services, deadline)
+    step = await _held_back(desk, services) or await services.kind.step(desk, services, deadline)
     return replace(step, message="; ".join([*failed, step.message]))
+
+
+async def _held_back(desk: LeasedRun, services: Services) -> Step | None:
+    """What is done instead of the next step while the database is a restored backup, or after it was one."""
+    held = await services.restored.held(desk.draft)
+    if held is None:
+        return None
+    now, deadline = services.world.now(), desk.draft.constraints.deadline
+    if not held.passing:
+        desk.set(ending=Ending(status="failed", code="store_restored", message=held.why))
+        return close(desk, now, now + timedelta(seconds=services.settings.poll_seconds))
+    until = now + timedelta(seconds=LOOK_SECONDS)
+    until = until if deadline is None else min(until, deadline)
+    desk.set(wait_until=until)
+    desk.enter("waiting")
+    return Step(held.why, None, until)
 
 
 def _failures(run: Run, open_before: Collection[str]) -> list[str]:

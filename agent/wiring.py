@@ -12,6 +12,7 @@ from agent.money import MICRO
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.rental import Rental
+from agent.restored import RestoreWatch
 from agent.services import Services
 from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
@@ -37,10 +38,12 @@ def wire(
     http: httpx.AsyncClient | None = None,
     planner: Planner | None = None,
     wallet: Wallet | None = None,
+    restored: RestoreWatch | None = None,
 ) -> Services:
     """Services on this database, for the running event loop. No network happens yet.
 
-    What is given takes the place of what the settings name: `http` calls vendors, `planner` plans, `wallet` signs.
+    What is given takes the place of what the settings name: `http` calls vendors, `planner` plans, `wallet` signs,
+    `restored` is shared by the loops of a process.
 
     Raises:
         ConfigurationError: the wallet cannot be opened.
@@ -58,6 +61,7 @@ def wire(
         vendors=VendorStore(database, world.below),
         allowances=AllowanceStore(database),
         keys=KeyStore(database),
+        restored=restored or RestoreWatch(database, world),
         http=http,
         client=VendorClient(http, partial(token_of, settings)),
         kind=Rental(planner or _planner(settings)),

@@ -65,6 +65,14 @@ class AllowanceStore:
             await self._begin(key)
             await self._sums.update({"_id": key}, {"$inc": {"committed": amount}})
 
+    async def state(self, key: str, restore_id: str, amount: int) -> None:
+        """Count `amount` (micro-dollars) that an operator says was spent before this restore, once for each."""
+        entry = f"stated.{restore_id}"
+        where, counted = {"_id": key, entry: None}, {"$inc": {"committed": amount}, "$set": {entry: amount}}
+        if await self._sums.update(where, counted) is None:
+            await self._begin(key)
+            await self._sums.update(where, counted)
+
     async def close(self, closing: Closing) -> None:
         """A purchase is over: what it did not spend is given back. Where it is not counted nothing changes."""
         for key in closing.scopes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,11 +23,16 @@ class EmbeddedDatabase:
 
     def __init__(self) -> None:
         """Empty."""
+        self._place = secrets.token_hex(8)
         self._database: Any = mongomock.MongoClient(tz_aware=True)["purser"]
 
     def collection(self, name: str) -> EmbeddedCollection:
         """The collection of that name, made on first use."""
         return EmbeddedCollection(self._database[name])
+
+    async def places(self) -> dict[str, str]:
+        """This object holds all of it."""
+        return {"runs": self._place}
 
     async def ping(self) -> None:
         """Always there."""

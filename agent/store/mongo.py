@@ -10,10 +10,12 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
+from uuid import UUID
 
 from pymongo import AsyncMongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.asynchronous.collection import AsyncCollection
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from agent.errors import ConfigurationError, StoreUnavailable
@@ -36,6 +38,13 @@ _OPTIONS: Final[dict[str, Any]] = {
 _TURN_SECONDS: Final = 20.0
 _DUPLICATE_KEY: Final = 11000
 _GOODBYE_SECONDS: Final = 1.0
+
+_PLACED: Final = ("runs", "allowances")
+"""Collections whose UUIDs are looked at: what they hold decides what may be spent."""
+
+_NOT_TOLD: Final = frozenset({13, 59, 115, 238})
+"""Unauthorized, CommandNotFound, CommandNotSupported, NotImplemented: a server that does not list collections, or
+not to us."""
 
 
 class _Turns:
@@ -129,6 +138,21 @@ class MongoDatabase:
         """Whether as many operations of this loop wait for a connection as there are: no time to begin more."""
         return self._turns.get().waiting >= CONNECTIONS
 
+    async def places(self) -> dict[str, str]:
+        """The database's name, that of its replica set, and the UUIDs of the collections that decide about money.
+
+        A collection gets a new UUID whenever it is made, by mongorestore too (unless it is told to preserve them).
+        """
+        async with self._turns.get().one():
+            client = self._clients.get()
+            found = await _listed(client.get_database(self._name))
+            servers = client.topology_description.server_descriptions().values()
+        told = {"database": self._name}
+        if sets := {each.replica_set_name for each in servers if each.replica_set_name}:
+            told["replicaSet"] = min(sets)
+        told |= {each["name"]: _hex(each) for each in found if each["name"] in _PLACED and _hex(each)}
+        return told
+
     async def ping(self) -> None:
         """Ask the server whether it is there."""
         async with self._turns.get().one():
@@ -146,6 +170,23 @@ class MongoDatabase:
 
 async def _nothing(_: _Turns) -> None:
     """There is nothing to close."""
+
+
+async def _listed(database: AsyncDatabase[Bson]) -> Sequence[Mapping[str, Any]]:
+    try:
+        return await (await database.list_collections(filter={"name": {"$in": [*_PLACED]}})).to_list()
+    except OperationFailure as exc:
+        if exc.code in _NOT_TOLD:
+            return []
+        raise
+
+
+def _hex(collection: Mapping[str, Any]) -> str:
+    """The collection's UUID; empty where the server gives none."""
+    uuid = collection.get("info", {}).get("uuid")
+    if isinstance(uuid, UUID):  # as it comes where MONGODB_URI names a uuidRepresentation
+        return uuid.hex
+    return uuid.hex() if isinstance(uuid, bytes) else ""
 
 
 async def _close(client: AsyncMongoClient[Bson]) -> None:

@@ -247,6 +247,11 @@ class RunStore:
         strays = await runs.find({**whose, **_STRAY}, [("_id", 1)], STRAYS_LIMIT, ("_id",))
         return _page(found, strays, None)
 
+    async def newest_at(self) -> datetime | None:
+        """When the newest run was begun; None: there is none."""
+        found = await self._of("runs").find(_IN_ORDER, [("createdAt", -1), ("_id", -1)], 1, ("createdAt",))
+        return found[0]["createdAt"] if found else None
+
     async def count(self, status: str) -> int:
         """How many runs have that status."""
         return await self._of("runs").count({"status": status})

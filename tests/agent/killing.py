@@ -103,6 +103,10 @@ class WatchedDatabase:
         """The collection, watched."""
         return _Watched(self._inner.collection(name), name, self._watcher)
 
+    async def places(self) -> dict[str, str]:
+        """As the inner one."""
+        return await self._inner.places()
+
     async def ping(self) -> None:
         """As the inner one."""
         await self._inner.ping()

@@ -19,6 +19,7 @@ from agent.errors import RunBusy
 from agent.models import Constraints, Job, Observation, Payment, Run
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
+from agent.restored import RestoreWatch
 from agent.runs import Order, start
 from agent.services import Services
 from agent.settings import Settings
@@ -221,6 +222,7 @@ async def a_stage(
         http=http,
         planner=WatchedPlanner(planner or StubPlanner(), watcher),
         wallet=watched_wallet(Wallet.local(KEY), watcher),
+        restored=RestoreWatch(database, world),  # no effect: it looks once a minute
     )
     registry = VendorStore(database)
     for persona in vendors:

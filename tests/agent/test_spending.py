@@ -76,7 +76,7 @@ async def test_what_was_held_against_an_offer_is_in_the_trail() -> None:
     (authorized,) = [each for each in await said(stage, run, "payment_event") if each["event"] == "authorized"]
 
     assert authorized["policy"] == {
-        "version": "3",
+        "version": "4",
         "mostUsd": "1.4",
         "limitsUsd": {"MAX_PER_DAY": "5", "MAX_PER_PAYMENT": "2"},
     }

@@ -117,6 +117,7 @@ QUESTIONS: Final[dict[str, tuple[Callable[[Stores], Awaitable[object]], int]]] =
     "runs of one status": (lambda at: at.runs.page(PAGE, status="running"), PAGE + 1),
     "runs that have no place in the order": (lambda at: at.runs.page(RUNS), RUNS + 2),
     "how many have a status": (lambda at: at.runs.count("running"), RUNS - ENDED),
+    "the newest run, when a restored backup is noticed": (lambda at: at.runs.newest_at(), 1),
     "a list of keys": (lambda at: at.keys.page(PAGE, older_than=(NOW, "k")), 0),
 }
 """The questions of docs/scale.md, and the most keys that each may walk here."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from unittest import mock
 
 import bson
@@ -16,6 +16,8 @@ from agent.store import mongo
 from tests.wire.listening import READS, WRITES
 
 __all__ = ["Traffic", "Wiretap", "tapped"]
+
+_COUNTED: Final = READS | WRITES | {"listCollections"}
 
 
 @dataclass
@@ -51,14 +53,14 @@ class Wiretap(CommandListener):
 
     def started(self, event: CommandStartedEvent) -> None:
         """Count a command."""
-        if event.command_name in READS | WRITES:
+        if event.command_name in _COUNTED:
             self._now.commands[f"{event.command_name} {_collection(event.command)}"] += 1
             self._now.writes += event.command_name in WRITES
             self._now.sent += len(bson.encode(event.command))
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
         """Count its answer."""
-        if event.command_name in READS | WRITES:
+        if event.command_name in _COUNTED:
             self._now.received += len(bson.encode(event.reply))
 
     def failed(self, event: CommandFailedEvent) -> None:

@@ -43,7 +43,9 @@ async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Heard]:
     wire = Wire()
     monkeypatch.setitem(mongo._OPTIONS, "event_listeners", [wire])
     database = MongoDatabase(server_uri(), fresh_name())
-    yield Heard(await a_stage(database=database), wire)
+    stage = await a_stage(database=database)
+    await stage.services.restored.mark()  # a process looks once a minute, whatever it ticks
+    yield Heard(stage, wire)
     await database.drop()
     await database.close()
 

@@ -12,12 +12,15 @@ import pytest
 from agent import ledger
 from agent.audit import observe
 from agent.models import INDEXES, Closing, Lease, Outcome
+from agent.restored import answer_for, notice_in_place
 from agent.store import mongo
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
 from agent.store.mongo import MongoDatabase
+from agent.store.places import PlaceStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
+from agent.world import real_world
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 from tests.agent.store.test_vendors import VENDOR
 from tests.wire.given import fresh_name, needs_server, server_uri
@@ -84,6 +87,11 @@ async def everything(database: MongoDatabase) -> None:
     allowances = AllowanceStore(database)
     assert await allowances.take("day", 5, str(job.id), run.id, 5)
     await allowances.close(Closing(job_id=job.id, scopes=("day",), amount=5, spent=5))
+    places = PlaceStore(database)
+    assert await places.take("k1", 1, run.id, NOW)
+    assert await places.take("k1", 1, job.id, NOW)  # the run is of no key: its place is given back
+    await notice_in_place(database, real_world())
+    await answer_for(database, real_world(), 5, "0x" + "22" * 20)
 
 
 async def test_no_operation_asks_for_less_than_the_majority_and_its_journal(
