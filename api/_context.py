@@ -28,6 +28,7 @@ from agent.world import World, real_world
 from api._problems import ProblemError
 
 if TYPE_CHECKING:
+    from agent.restored import RestoreWatch
     from agent.services import Services
 
 __all__ = ["CHALLENGE", "CRON_SCHEME", "Bearer", "Context", "ContextOf", "cron_only"]
@@ -59,6 +60,7 @@ class Context:
         self._opening = threading.Lock()  # loops may run in several threads
         self._services: PerLoop[Services] = PerLoop(self._wired, lambda services: services.close())
         self._turnstile: Turnstile | None = None
+        self._restored: RestoreWatch | None = None
 
     @property
     def settings(self) -> Settings:
@@ -112,6 +114,17 @@ class Context:
                 self._turnstile = Turnstile(keys, self.world)
             return self._turnstile
 
+    @property
+    def restored(self) -> RestoreWatch:
+        """Whether the database is a restored copy. It remembers, so there is one in a process."""
+        from agent.restored import RestoreWatch  # health and ticks need it, no other request
+
+        database = self.database
+        with self._opening:
+            if self._restored is None:
+                self._restored = RestoreWatch(database, self.world)
+            return self._restored
+
     def services(self) -> Services:
         """What a tick works with, for the running loop."""
         return self._services.get()
@@ -119,7 +132,7 @@ class Context:
     def _wired(self) -> Services:
         from agent.wiring import wire  # heavy, and only ticks need it
 
-        return wire(self.settings, self.world, self.database)
+        return wire(self.settings, self.world, self.database, restored=self.restored)
 
     async def close(self) -> None:
         """Close what was opened in this loop. It happens by itself when the loop shuts down."""

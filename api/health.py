@@ -30,6 +30,11 @@ class HealthAnswer(Answer):
         None,
         description="why the clock of this process must be wrong, so that it signs nothing; null: it need not be",
     )
+    restored: str | None = Field(
+        None,
+        description="why the database counts as a restored backup: nothing is bought until its operator has said "
+        "what was spent since; null: it does not",
+    )
     parked_runs: int | None = Field(
         None, description="runs whose ticks keep failing, counted to 1000; GET /api/parked-runs says which and why"
     )
@@ -49,11 +54,12 @@ async def health(context: ContextOf, overseer: Overseer) -> HealthAnswer:
     await context.database.ping()
     if not overseer:
         return HealthAnswer(status="ok")
-    parked = await context.due.count_parked(_COUNTED)
+    parked, held = await context.due.count_parked(_COUNTED), await context.restored.held()
     return HealthAnswer(
         status="ok",
         store="embedded" if context.database.embedded else "mongodb",
         clock=context.world.clocks.wrong(context.world.now()),
+        restored=None if held is None else held.why,
         parked_runs=parked,
     )
 

@@ -58,6 +58,7 @@ class Worker:
         self._stopping = asyncio.Event()
         self._pause = pause or self._sleep
         self._round: Round | None = None
+        self._held: str | None = None
 
     def stop(self, grace: float) -> None:
         """Begin no more ticks; what is under way may take `grace` seconds, then it is left to others."""
@@ -70,6 +71,7 @@ class Worker:
         misses = 0
         while not self._stopping.is_set():
             try:
+                await self._say_if_restored()
                 await self._one_round()
                 pause = await self._until_next()
             except StoreUnavailable as exc:
@@ -83,6 +85,12 @@ class Worker:
                 misses = 0
             if not self._stopping.is_set():
                 await self._pause(pause)
+
+    async def _say_if_restored(self) -> None:
+        held = await self._services.restored.held()
+        before, self._held = self._held, None if held is None else held.why
+        if self._held != before:
+            self._note(self._held or "the restored database was answered for: runs buy again")
 
     async def _one_round(self) -> None:
         self._round = Round(self._services, math.inf)

@@ -131,7 +131,7 @@ async def test_health_and_metrics_tell_a_monitor_what_is_there() -> None:
     await api.started()
 
     health = (await api.http.get("/api/health")).json()
-    assert health == {"status": "ok", "store": "embedded", "clock": None, "parkedRuns": 0}
+    assert health == {"status": "ok", "store": "embedded", "clock": None, "restored": None, "parkedRuns": 0}
     text = (await api.http.get("/metrics")).text
     assert 'purser_runs{status="running"} 1\n' in text
     assert 'purser_runs{status="failed"} 0\n' in text

@@ -33,7 +33,7 @@ async def test_a_parked_run_shows_in_health_metrics_and_its_own_list() -> None:
     listed = await api.http.get("/api/parked-runs")
     runs = (await api.http.get("/api/runs")).json()
 
-    assert health == {"status": "ok", "store": "embedded", "clock": None, "parkedRuns": 1}
+    assert health == {"status": "ok", "store": "embedded", "clock": None, "restored": None, "parkedRuns": 1}
     assert "purser_runs_parked 1\n" in metrics
     (parked,) = listed.json()["runs"]
     assert (parked["_id"], parked["userId"], parked["status"]) == (str(run.id), "u1", "running")

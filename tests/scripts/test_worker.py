@@ -14,11 +14,13 @@ from agent import rounds
 from agent.errors import StoreUnavailable
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
+from agent.restored import answer_for
 from agent.settings import Settings
 from agent.store.due import Due, DueStore
 from scripts.cli.tree import command_line
 from scripts.exits import Exit
 from scripts.worker import IDLE_SECONDS, Worker, run_worker
+from tests.agent.backup import dump, moved_to, restore
 from tests.agent.stage import Stage, a_stage
 
 
@@ -86,6 +88,31 @@ async def test_a_database_that_is_away_is_said_once_and_asked_more_and_more_rare
 
     assert life.said == ["the database is away; asking on", "the database answers again"]
     assert life.pauses[:8] == [2, 4, 8, 16, 30, 30, 30, 30]
+
+
+async def test_a_worker_on_a_restored_backup_says_so_and_buys_nothing_until_it_was_answered_for() -> None:
+    stage = await a_stage(settings={"max_per_wallet": "100"})
+    run = await stage.start()
+    await stage.services.restored.mark()
+    stage = moved_to(stage, await restore(await dump(stage.database)))
+
+    class Answered(Life):
+        async def _pause(self, seconds: float) -> None:
+            await super()._pause(seconds)
+            if len(self.pauses) == 150:
+                assert (len(self.said), stage.record.payments) == (1, [])
+                assert (await stage.stored(run)).status == "running"
+                await answer_for(stage.database, stage.services.world, 0, stage.services.wallet.address)
+
+    life = Answered(stage, lambda: len(life.pauses) >= 300)
+    await life.worker.work()
+
+    why, over = life.said
+    assert "restored backup" in why
+    assert "purser init --restored --spent-usd USD" in why
+    assert over == "the restored database was answered for: runs buy again"
+    assert life.worker.failures == 0
+    assert (await stage.stored(run)).status == "completed"
 
 
 class Hanging:
