@@ -27,7 +27,7 @@ MEANINGS: Final[dict[Exit, str]] = {
     Exit.FAILED: "the run failed or was cancelled; the audit, the books, the x402 message or a seal does not hold",
     Exit.USAGE: "the command line cannot be understood",
     Exit.UNREACHABLE: "no Purser server (for init: no database; for wallet balance: no node) answers",
-    Exit.REFUSED: "the server refused; stderr has code, detail and fields",
+    Exit.REFUSED: "the server refused (init: the operator's word); stderr has code, detail and fields",
     Exit.NOT_FOUND: "there is no such run, vendor or API key",
     Exit.BUSY: "another tick is at this run; try again",
     Exit.SETUP: "a bad setting, no .venv, or a local server that does not start",

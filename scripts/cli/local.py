@@ -1,51 +1,16 @@
-"""Commands that do more than talk to a server: `init`, `demo`, `dev`, `serve`, `worker`."""
+"""Commands that do more than talk to a server: `demo`, `dev`, `serve`, `worker`."""
 
 from __future__ import annotations
 
 import json as jsons
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from scripts.cli.options import JsonFlag
 from scripts.cli.session import failing, say, settings_now
 
-if TYPE_CHECKING:
-    from agent.settings import Settings
-
-__all__ = ["demo", "dev", "init", "serve", "worker"]
-
-
-def init(json: JsonFlag = False) -> None:
-    """Make the database's indexes. Repeatable; to be run once after each upgrade."""
-    with failing(json):
-        import asyncio
-
-        from agent.models import INDEXES
-        from agent.store import open_database
-        from agent.store.runs import RunStore
-
-        async def ensure(settings: Settings) -> None:
-            database = open_database(settings)
-            try:
-                await RunStore(database).init()
-            finally:
-                await database.close()
-
-        settings = settings_now()
-        if settings.mongodb_uri is None:
-            made = {}
-            said = "MONGODB_URI is not set: the embedded store needs no indexes, there is nothing to do"
-        else:
-            asyncio.run(ensure(settings))
-            made = {name: len(indexes) for name, indexes in INDEXES.items()}
-            said = f"indexes are in place in database {settings.mongodb_db_name}"
-        if json:
-            print(jsons.dumps({"database": settings.mongodb_db_name if made else None, "indexes": made}))
-        else:
-            from scripts.view.text import plain
-
-            say(plain(said))
+__all__ = ["demo", "dev", "serve", "worker"]
 
 
 def demo(json: JsonFlag = False) -> None:

@@ -19,6 +19,7 @@ __all__ = [
     "RunArgument",
     "SomeDollars",
     "dollars",
+    "dollars_or_zero",
     "given",
     "networks_named",
     "number",
@@ -31,10 +32,19 @@ MOCK_ENDPOINT: Final = "http://127.0.0.1:4001"
 
 def dollars(text: str) -> int:
     """Dollars on the command line, as micro-dollars."""
+    return _amount(text, zero=False)
+
+
+def dollars_or_zero(text: str) -> int:
+    """The same, where nothing at all is an amount too."""
+    return _amount(text, zero=True)
+
+
+def _amount(text: str, *, zero: bool) -> int:
     from agent.money import InvalidAmount, parse_usd
 
     try:
-        return parse_usd(text)
+        return parse_usd(text, zero=zero)
     except InvalidAmount as exc:
         raise typer.BadParameter(str(exc)) from exc
 

@@ -74,7 +74,7 @@ def failing(as_json: bool) -> Iterator[None]:
 
     Ctrl-C is Typer's, which ends with `Exit.INTERRUPTED`.
     """
-    from agent.errors import ConfigurationError, StoreUnavailable
+    from agent.errors import ConfigurationError, RestoreRefused, StoreUnavailable
     from scripts.client.errors import Busy, NotFound, Refused, Unreachable
     from scripts.servers import ServerFailed
     from x402.errors import ChainError
@@ -88,6 +88,8 @@ def failing(as_json: bool) -> Iterator[None]:
         _refused(code, exc, as_json)
     except (Unreachable, StoreUnavailable, ChainError) as exc:
         _fail(Exit.UNREACHABLE, "unreachable", exc, as_json)
+    except RestoreRefused as exc:
+        _fail(Exit.REFUSED, "restore_refused", exc, as_json)
     except (ConfigurationError, ServerFailed) as exc:
         _fail(Exit.SETUP, "setup", exc, as_json)
 

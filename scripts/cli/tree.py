@@ -9,7 +9,7 @@ from typing import Final
 
 import typer
 
-from scripts.cli import local, pay, runs
+from scripts.cli import local, pay, runs, store
 from scripts.exits import MEANINGS
 
 __all__ = ["command_line", "main"]
@@ -21,7 +21,7 @@ _CODES = "\n".join(f"  {code.value:>3}  {meaning}" for code, meaning in MEANINGS
 
 _COMMANDS: Final = (
     *(runs.start, runs.tick, runs.watch, runs.status, runs.cancel, runs.runs, pay.pay),
-    *(local.init, local.demo, local.dev, local.serve, local.worker),
+    *(store.init, local.demo, local.dev, local.serve, local.worker),
 )
 
 

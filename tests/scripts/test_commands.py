@@ -279,7 +279,7 @@ def test_init_without_a_database_says_so(command: Purser) -> None:
 
     assert result.exit_code == Exit.OK
     assert "MONGODB_URI is not set" in result.stdout
-    assert json.loads(command("init", "--json").stdout) == {"database": None, "indexes": {}}
+    assert json.loads(command("init", "--json").stdout) == {"database": None, "indexes": {}, "restored": None}
 
 
 def test_init_makes_the_indexes(command: Purser, elsewhere: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def test_a_run_from_init_to_a_verified_trail(tmp_path: Path, store: dict[str, st
         database = client[store["MONGODB_DB_NAME"]]
         there = {name: len(database[name].index_information().keys() - {"_id_"}) for name in INDEXES}
 
-    assert made == {"database": store["MONGODB_DB_NAME"], "indexes": there}
+    assert made == {"database": store["MONGODB_DB_NAME"], "indexes": there, "restored": None}
 
     settings = {"POLL_SECONDS": "0.05", **store}
     with (
