@@ -92,17 +92,17 @@ class RestoreWatch:
 
     async def _look(self) -> Mark:
         """Read the mark and hold it against what this process knows; a copy that is found out is marked as one."""
-        known, places = self._mark, {}
-        if known is None or "runs" not in known.places:
-            places = await self._database.places()
-        mark = await self._marks.look(_new_id(self._world), places)
-        if _moved(mark, places):  # a server that names another place each time that it is asked tells nothing
-            again = await self._database.places()
-            places = {name: place for name, place in places.items() if again.get(name) == place}
-        if why := _why_a_copy(mark, known, places):
-            mark = await _noticed(self._database, self._world, mark, why, places)
-        for name in places.keys() - mark.places.keys():
-            await self._marks.add_place(name, places[name])
+        known, origins = self._mark, {}
+        if known is None or "runs" not in known.origins:
+            origins = await self._database.origins()
+        mark = await self._marks.look(_new_id(self._world), origins)
+        if _moved(mark, origins):  # a server that names another origin each time that it is asked tells nothing
+            again = await self._database.origins()
+            origins = {name: origin for name, origin in origins.items() if again.get(name) == origin}
+        if why := _why_a_copy(mark, known, origins):
+            mark = await _noticed(self._database, self._world, mark, why, origins)
+        for name in origins.keys() - mark.origins.keys():
+            await self._marks.add_origin(name, origins[name])
         if mark.restored is not None and (known is None or known.restored is None):
             _log.warning("the database is a restored backup (%s): %s", mark.restored.why, WHAT_TO_DO)
         return mark
@@ -156,9 +156,9 @@ def _not_restored(mark: Mark) -> str:
     )
 
 
-def _why_a_copy(mark: Mark, known: Mark | None, places: dict[str, str]) -> str | None:
+def _why_a_copy(mark: Mark, known: Mark | None, origins: dict[str, str]) -> str | None:
     """Why this cannot be the database that the mark was made in, or that this process has seen."""
-    if moved := _moved(mark, places):
+    if moved := _moved(mark, origins):
         return f"what holds its documents is another one: {', '.join(moved)}"
     if known is None or known.restored or mark.restored or known.store_id in mark.earlier:
         return None
@@ -167,15 +167,15 @@ def _why_a_copy(mark: Mark, known: Mark | None, places: dict[str, str]) -> str |
     return None
 
 
-def _moved(mark: Mark, places: Mapping[str, str]) -> list[str]:
-    return sorted(name for name, place in places.items() if mark.places.get(name, place) != place)
+def _moved(mark: Mark, origins: Mapping[str, str]) -> list[str]:
+    return sorted(name for name, origin in origins.items() if mark.origins.get(name, origin) != origin)
 
 
-async def _noticed(database: Database, world: World, mark: Mark, why: str, places: Mapping[str, str]) -> Mark:
+async def _noticed(database: Database, world: World, mark: Mark, why: str, origins: Mapping[str, str]) -> Mark:
     """Mark the database as a restored copy. Which of its runs are old, their own times say: no clock of ours."""
     newest = await RunStore(database).newest_at()
     noticed = Restored(id=_new_id(world), why=why, noticed_at=world.now(), newest_run_at=newest)
-    return await MarkStore(database).notice(mark, noticed, places)
+    return await MarkStore(database).notice(mark, noticed, origins)
 
 
 def _new_id(world: World) -> str:

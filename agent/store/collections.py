@@ -79,7 +79,7 @@ class Database(Protocol):
 
     def collection(self, name: str) -> Collection: ...
 
-    async def places(self) -> dict[str, str]:
+    async def origins(self) -> dict[str, str]:
         """What holds the documents, as far as it can be told: the same until they are copied elsewhere."""
         ...
 

@@ -30,7 +30,7 @@ class EmbeddedDatabase:
         """The collection of that name, made on first use."""
         return EmbeddedCollection(self._database[name])
 
-    async def places(self) -> dict[str, str]:
+    async def origins(self) -> dict[str, str]:
         """This object holds all of it."""
         return {"runs": self._place}
 

@@ -49,7 +49,7 @@ class Mark(Document):
     store_id: str
     earlier: tuple[str, ...] = ()
     looks: int = 0
-    places: dict[str, str] = Field(default_factory=dict)
+    origins: dict[str, str] = Field(default_factory=dict)
     restored: Restored | None = None
     closed_at: datetime | None = None
     answered: Answered | None = None
@@ -62,33 +62,33 @@ class MarkStore:
         """Nothing is opened before the first operation."""
         self._database = database
 
-    async def look(self, new_id: str, places: Mapping[str, str]) -> Mark:
+    async def look(self, new_id: str, origins: Mapping[str, str]) -> Mark:
         """Count a look; the mark as it is after it. A database without one is given one, with `new_id`."""
         counted = {"$inc": {"looks": 1}}
         found = await self._marks.update({"_id": _ID}, counted)
         if found is None:
             with suppress(DuplicateId):  # somebody else was first
-                await self._marks.insert(Mark(id=_ID, store_id=new_id, places=dict(places)).to_document())
+                await self._marks.insert(Mark(id=_ID, store_id=new_id, origins=dict(origins)).to_document())
             found = await self._marks.update({"_id": _ID}, counted)
         if found is None:
             raise StoreUnavailable("the mark of the database was deleted meanwhile; try again")
         return Mark.model_validate(found)
 
-    async def add_place(self, name: str, place: str) -> None:
-        """Note where something is that had no place yet."""
-        await self._marks.update({"_id": _ID, f"places.{name}": None}, {"$set": {f"places.{name}": place}})
+    async def add_origin(self, name: str, origin: str) -> None:
+        """Note where something is that had no origin yet."""
+        await self._marks.update({"_id": _ID, f"origins.{name}": None}, {"$set": {f"origins.{name}": origin}})
 
-    async def notice(self, mark: Mark, restored: Restored, places: Mapping[str, str]) -> Mark:
+    async def notice(self, mark: Mark, restored: Restored, origins: Mapping[str, str]) -> Mark:
         """Lay down that the database is a restored copy, and where it is; the mark then.
 
         Whoever was first has done it: nothing changes if the mark is not as it was read. A copy of a copy that
-        nobody has answered for is one of its own, which is why the places are its own from now on.
+        nobody has answered for is one of its own, which is why the origins are its own from now on.
         """
         where: dict[str, object] = {"_id": _ID, "storeId": mark.store_id, "restored": None}
         if mark.restored is not None:
             del where["restored"]
             where["restored.id"] = mark.restored.id
-        change = {"restored": restored.to_document(), "places": dict(places or mark.places)}
+        change = {"restored": restored.to_document(), "origins": dict(origins or mark.origins)}
         await self._marks.update(where, {"$set": change})
         return await self._read()
 

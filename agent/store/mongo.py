@@ -138,7 +138,7 @@ class MongoDatabase:
         """Whether as many operations of this loop wait for a connection as there are: no time to begin more."""
         return self._turns.get().waiting >= CONNECTIONS
 
-    async def places(self) -> dict[str, str]:
+    async def origins(self) -> dict[str, str]:
         """The database's name, that of its replica set, and the UUIDs of the collections that decide about money.
 
         A collection gets a new UUID whenever it is made, by mongorestore too (unless it is told to preserve them).

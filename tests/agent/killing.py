@@ -103,9 +103,9 @@ class WatchedDatabase:
         """The collection, watched."""
         return _Watched(self._inner.collection(name), name, self._watcher)
 
-    async def places(self) -> dict[str, str]:
+    async def origins(self) -> dict[str, str]:
         """As the inner one."""
-        return await self._inner.places()
+        return await self._inner.origins()
 
     async def ping(self) -> None:
         """As the inner one."""

@@ -262,7 +262,7 @@ async def test_a_collection_that_came_later_is_looked_at_from_then_on() -> None:
     class Growing(WatchedDatabase):
         told: dict[str, str] = {}  # noqa: RUF012  # what the test says
 
-        async def places(self) -> dict[str, str]:
+        async def origins(self) -> dict[str, str]:
             return self.told
 
     database = Growing((await a_stage()).database, Reaper())
@@ -283,7 +283,7 @@ async def test_a_server_that_names_another_place_each_time_tells_nothing() -> No
         name = "purser"
         asked = 0
 
-        async def places(self) -> dict[str, str]:
+        async def origins(self) -> dict[str, str]:
             self.asked += 1
             return {"database": self.name, "runs": str(self.asked)}
 

@@ -41,8 +41,8 @@ class Slow:
     def collection(self, name: str) -> Collection:
         return _SlowCollection(self, self._inner.collection(name))  # type: ignore[return-value]  # by __getattr__
 
-    async def places(self) -> dict[str, str]:
-        return await self.command(self._inner.places)  # type: ignore[no-any-return]  # what the inner one gives
+    async def origins(self) -> dict[str, str]:
+        return await self.command(self._inner.origins)  # type: ignore[no-any-return]  # what the inner one gives
 
     async def ping(self) -> None:
         """It is there."""

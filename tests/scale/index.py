@@ -62,8 +62,8 @@ class Asked:
     def collection(self, name: str) -> Collection:
         return _Asking(name, self.real.collection(name), self.questions)
 
-    async def places(self) -> dict[str, str]:
-        return await self.real.places()
+    async def origins(self) -> dict[str, str]:
+        return await self.real.origins()
 
     async def ping(self) -> None:
         await self.real.ping()
