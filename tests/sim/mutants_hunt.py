@@ -30,18 +30,20 @@ Fault: TypeAlias = Callable[[Patch], None]
 @dataclass(frozen=True, slots=True)
 class Mutant:
     """A fault by name. It is looked for in the lives of the scenario `crash`, killed at each effect; in those of
-    `late`, where what a dead process had sent arrives late; or in the first `seeds` schedules."""
+    `late`, where what a dead process had sent arrives late; or in `seeds` schedules. They begin with seed `first`,
+    which is not 0 where few of them bear witness."""
 
     name: str
     switch_on: Fault
     crash: str = ""
     late: str = ""
     seeds: int = 0
+    first: int = 0
 
     def hunt(self) -> str | None:
         """What was found, and where; None: the fault has survived, or there is none."""
         if self.seeds:
-            return _in_schedules(self.seeds)
+            return _in_schedules(range(self.first, self.first + self.seeds))
         with quick_copies():
             return asyncio.run(_in_lives(self.crash or self.late, late=bool(self.late)))
 
@@ -54,13 +56,13 @@ REGISTER: Final[list[Mutant]] = []
 
 
 def mutant(
-    crash: str = "", *, late: str = "", seeds: int = 0
+    crash: str = "", *, late: str = "", seeds: int = 0, first: int = 0
 ) -> Callable[[Callable[[Patch], None]], Callable[[Patch], None]]:
     """Enter the fault into the register, under the first line of what is said of it."""
 
     def enter(switch_on: Fault) -> Fault:
         name = (switch_on.__doc__ or "").partition("\n")[0].rstrip(".").lower()
-        REGISTER.append(Mutant(name, switch_on, crash, late, seeds))
+        REGISTER.append(Mutant(name, switch_on, crash, late, seeds, first))
         return switch_on
 
     return enter
@@ -96,8 +98,8 @@ async def _in_lives(name: str, *, late: bool) -> str | None:
     return None
 
 
-def _in_schedules(seeds: int) -> str | None:
-    for seed in range(seeds):
+def _in_schedules(seeds: range) -> str | None:
+    for seed in seeds:
         reason = play(seed).reason
         if reason is None:
             continue

@@ -36,7 +36,7 @@ def key_not_taken(patch: Patch) -> None:
     everywhere(patch, real, "take", take)
 
 
-@mutant(seeds=3000)
+@mutant(seeds=2000, first=1000)
 def key_compared_in_memory(patch: Patch) -> None:
     """A key's sums are read, compared in memory, and added to."""
     real = AllowanceStore.take
