@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bson import ObjectId
 
-from agent import booking
+from agent.book import booking
+from agent.book.errors import ConfigurationError, KeyRevoked
+from agent.book.jobs import fail
+from agent.book.models import Job, Reservation
+from agent.book.money import usd_text
+from agent.book.resting import answered, rest
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError, KeyRevoked
-from agent.jobs import fail
 from agent.leased import LeasedRun
-from agent.models import Job, Reservation
-from agent.money import usd_text
 from agent.purchase import CALL_SECONDS, advance, end_short, of_the_vendor
 from agent.quoting import draw_up, most, quoted, refusal
-from agent.resting import answered, rest
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, survey
 from vendors.errors import InvalidVendor, VendorError, VendorUnavailable

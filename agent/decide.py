@@ -8,16 +8,17 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
+from agent.book.errors import KeyRevoked
+from agent.book.jobs import NOBODYS_FAULT
+from agent.book.lifecycle import LIVE_JOB
+from agent.book.limits import Limits, exhausted, free_at, in_words, planning_scopes
+from agent.book.models import Ending, Job, Json, Payment, Run
+from agent.book.money import at_rate, usd_text
+from agent.book.resting import out_of_reach, pause_after, resting, tried
 from agent.buying import buy
 from agent.deadline import Deadline
 from agent.ending import close
-from agent.errors import KeyRevoked
-from agent.jobs import NOBODYS_FAULT
 from agent.leased import LeasedRun
-from agent.lifecycle import LIVE_JOB
-from agent.limits import Limits, exhausted, free_at, in_words, planning_scopes
-from agent.models import Ending, Job, Json, Payment, Run
-from agent.money import at_rate, usd_text
 from agent.planner import Plan, Planner
 from agent.planner.context import (
     Abort,
@@ -35,7 +36,6 @@ from agent.planner.context import (
 )
 from agent.planner.stub import StubPlanner
 from agent.purchase import RESEND_SECONDS
-from agent.resting import out_of_reach, pause_after, resting, tried
 from agent.services import Services
 from agent.spending import Standing, limits_of, short, survey
 from agent.step import Step

@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from agent.audit import iso
-from agent.jobs import fail
+from agent.book.audit import iso
+from agent.book.jobs import fail
+from agent.book.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
+from agent.book.models import Ending, Failure, Run
+from agent.book.money import usd_text
+from agent.book.resting import tried
 from agent.leased import LeasedRun
-from agent.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
-from agent.models import Ending, Failure, Run
-from agent.money import usd_text
 from agent.purchase import closes_at
-from agent.resting import tried
 from agent.step import Step
 
 __all__ = [

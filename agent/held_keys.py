@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import SecretStr
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.logs import keep_out
 from agent.private_files import read_private
 from x402.keystore import KeystoreError, unlock

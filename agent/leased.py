@@ -5,17 +5,17 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.access import Key
-from agent.audit import observe
-from agent.lifecycle import RunPhase
-from agent.models import Json, Outbox, PhaseEntered, Run
+from agent.book.api_key import Key
+from agent.book.audit import observe
+from agent.book.lifecycle import RunPhase
+from agent.book.models import Json, Outbox, PhaseEntered, Run
 from agent.store.runs import RunStore
 from agent.world import World
 
 __all__ = ["MAX_HISTORY", "LeasedRun"]
 
 LONGEST_SLEEP: Final = timedelta(hours=24)
-"""How far ahead the next tick can be: less than what counts as over (`agent.clocks.FURTHEST`)."""
+"""How far ahead the next tick can be: less than what counts as over (`agent.book.clocks.FURTHEST`)."""
 
 MAX_HISTORY: Final = 50
 """Phases that a run's document keeps; the trail has all of them."""
@@ -51,7 +51,7 @@ class LeasedRun:
         self.set(phase=phase, history=(*self.draft.history, entered)[-MAX_HISTORY:])
 
     def set(self, **fields: object) -> None:
-        """Change plain fields of the draft. Money moves through `agent.ledger` only."""
+        """Change plain fields of the draft. Money moves through `agent.book.ledger` only."""
         self.draft = self.draft.model_copy(update=fields)
 
     def forget(self) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Final
 
+from agent.book.errors import ConfigurationError
+from agent.book.jobs import fail, follow, overdue
+from agent.book.ledger import put_job
+from agent.book.lifecycle import LIVE_JOB
+from agent.book.models import Job
 from agent.deadline import Deadline
-from agent.errors import ConfigurationError
-from agent.jobs import fail, follow, overdue
 from agent.leased import LeasedRun
-from agent.ledger import put_job
-from agent.lifecycle import LIVE_JOB
-from agent.models import Job
 from agent.purchase import CALL_SECONDS
 from agent.services import Services
 from vendors.errors import InvalidVendor, VendorError, VendorRefused

@@ -12,7 +12,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 
 __all__ = ["open_private", "read_private", "why_not_private"]
 

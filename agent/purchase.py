@@ -16,15 +16,15 @@ from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
-from agent import booking, ledger
-from agent.clocks import untimely
+from agent.book import booking, ledger
+from agent.book.clocks import untimely
+from agent.book.errors import ClockWrong, ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
+from agent.book.limits import POLICY_VERSION, Limits, Scope
+from agent.book.models import Ending, Job, Json, Reservation
+from agent.book.money import usd_text
+from agent.book.resting import answered, rest
 from agent.deadline import Deadline
-from agent.errors import ClockWrong, ConfigurationError, KeyRevoked, LimitReached, WalletShort, WalletUnfit
 from agent.leased import LeasedRun
-from agent.limits import POLICY_VERSION, Limits, Scope
-from agent.models import Ending, Job, Json, Reservation
-from agent.money import usd_text
-from agent.resting import answered, rest
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, take, uncounted
 from agent.stopping import Stop, Stopped, policy_of, reason_to_stop

@@ -6,9 +6,9 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from agent.audit import iso
-from agent.models import Job, JobParams, Json, Run
-from agent.money import at_rate, usd_text, with_tolerance
+from agent.book.audit import iso
+from agent.book.models import Job, JobParams, Json, Run
+from agent.book.money import at_rate, usd_text, with_tolerance
 from vendors.models import Quote, Vendor
 
 __all__ = ["draw_up", "drawn", "most", "quoted", "refusal"]

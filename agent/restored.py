@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from agent.errors import RestoreRefused
-from agent.limits import wallet_sums
-from agent.models import Run
-from agent.money import usd_text
+from agent.book.errors import RestoreRefused
+from agent.book.limits import wallet_sums
+from agent.book.models import Run
+from agent.book.money import usd_text
 from agent.per_loop import PerLoop
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database

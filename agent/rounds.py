@@ -16,8 +16,8 @@ from typing import Final
 
 from bson import ObjectId
 
+from agent.book.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
 from agent.deadline import Deadline
-from agent.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
 from agent.services import Services
 from agent.store.due import Due
 from agent.tick import LOOK_AGAIN, TickResult, tick

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from bson import ObjectId
 
-from agent.audit import observe
-from agent.errors import LeaseLost, RunBusy, RunNotFound, TooManyRuns
-from agent.models import Constraints, Run
-from agent.money import usd_text
+from agent.book.audit import observe
+from agent.book.errors import LeaseLost, RunBusy, RunNotFound, TooManyRuns
+from agent.book.models import Constraints, Run
+from agent.book.money import usd_text
 from agent.store.runs import RunStore
 from agent.world import World
 

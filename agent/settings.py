@@ -24,11 +24,11 @@ from pydantic import (
     model_validator,
 )
 
+from agent.book.errors import ConfigurationError
+from agent.book.limits import FirstSeen, Limits
+from agent.book.money import parse_usd
 from agent.environment import PLATFORMS, environment, on_platform
-from agent.errors import ConfigurationError
-from agent.limits import FirstSeen, Limits
 from agent.logs import keep_out
-from agent.money import parse_usd
 from agent.own_memory import close_memory
 from agent.sealing_keys import parse_keys
 from vendors.models import is_token

@@ -20,11 +20,11 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent.errors import KeyRevoked, LimitReached, RunNotFound, RunUnreadable
+from agent.book.errors import KeyRevoked, LimitReached, RunNotFound, RunUnreadable
+from agent.book.limits import Limits, Scope, Shortage, barred, free_at, in_words, room, scopes, shortages
+from agent.book.models import Closing, Reservation, Run
+from agent.book.money import usd_text
 from agent.leased import LeasedRun
-from agent.limits import Limits, Scope, Shortage, barred, free_at, in_words, room, scopes, shortages
-from agent.models import Closing, Reservation, Run
-from agent.money import usd_text
 from agent.services import Services
 from vendors.models import Vendor
 

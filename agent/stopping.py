@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.errors import KeyRevoked, PurserError
+from agent.book.errors import KeyRevoked, PurserError
+from agent.book.limits import Limits, allowed, barred
+from agent.book.models import Reservation, Run
 from agent.leased import LeasedRun
-from agent.limits import Limits, allowed, barred
-from agent.models import Reservation, Run
 from agent.services import Services
 from agent.spending import limits_of
 from agent.wallet import MAX_VALIDITY

@@ -17,16 +17,16 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent import booking
-from agent.clocks import mended
+from agent.book import booking
+from agent.book.clocks import mended
+from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.book.jobs import look_again
+from agent.book.lifecycle import LIVE_JOB
+from agent.book.models import Ending, Lease, Outbox, Run
 from agent.deadline import Deadline
 from agent.ending import broken, cancelled, close, ending_of
-from agent.errors import LeaseLost, RunBusy, StoreUnavailable
-from agent.jobs import look_again
 from agent.leased import LeasedRun
-from agent.lifecycle import LIVE_JOB
 from agent.logs import about
-from agent.models import Ending, Lease, Outbox, Run
 from agent.purchase import RESEND_SECONDS, advance, closes_at
 from agent.restored import LOOK_SECONDS
 from agent.services import Services

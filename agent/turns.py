@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 from bson import ObjectId
 
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.store.due import Due
 
 __all__ = ["QUERIES", "USERS", "Page", "Queue", "fair_page", "in_turn"]

@@ -14,8 +14,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from agent.access import Key, Token, minute_of, parse, same, share, until_next_minute, unusable
-from agent.errors import NotAdmitted, PurserError, RateLimited, StoreUnavailable
+from agent.book.api_key import Key, Token, minute_of, parse, same, share, until_next_minute, unusable
+from agent.book.errors import NotAdmitted, PurserError, RateLimited, StoreUnavailable
 from agent.store.keys import KeyStore
 from agent.world import World
 

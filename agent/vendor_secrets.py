@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from agent.errors import ConfigurationError, VendorNotFound
-from agent.limits import off_limits
+from agent.book.errors import ConfigurationError, VendorNotFound
+from agent.book.limits import off_limits
 from agent.logs import keep_out
 from agent.sealing import CannotOpen, Seals
 from agent.sealing_keys import parse_keys

@@ -13,8 +13,8 @@ import hmac
 from datetime import datetime
 from typing import Final, Self
 
-from agent.errors import ClockWrong
-from agent.models import SignedAuthorization
+from agent.book.errors import ClockWrong
+from agent.book.models import SignedAuthorization
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, window
 from x402.networks import asset

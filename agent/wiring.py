@@ -6,9 +6,9 @@ from functools import partial
 
 import httpx
 
+from agent.book.money import MICRO
 from agent.chains import open_chains, register_assets
 from agent.keys import open_wallet
-from agent.money import MICRO
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.rental import Rental

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from bson import ObjectId
 
-from agent.clocks import ClockWatch
+from agent.book.clocks import ClockWatch
 
 __all__ = ["World", "real_world"]
 

@@ -12,8 +12,8 @@ from typing import Annotated, Final
 
 from fastapi import Depends, Request
 
-from agent.access import SCOPES, KeyScope, granted, parse
-from agent.errors import ConfigurationError, NotAdmitted, RateLimited
+from agent.book.api_key import SCOPES, KeyScope, granted, parse
+from agent.book.errors import ConfigurationError, NotAdmitted, RateLimited
 from api._context import CHALLENGE, Bearer, Context, ContextOf
 from api._local import why_not_local
 from api._problems import ProblemError

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.per_loop import PerLoop
 from agent.settings import Settings, load_settings
 from agent.store import open_database

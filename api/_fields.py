@@ -22,8 +22,8 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from agent.audit import iso
-from agent.money import MAX_USD, parse_usd, usd_json
+from agent.book.audit import iso
+from agent.book.money import MAX_USD, parse_usd, usd_json
 from vendors.models import is_token
 
 __all__ = [

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import compile_path
 from starlette.types import Scope
 
-from agent.errors import (
+from agent.book.errors import (
     ConfigurationError,
     IdempotencyConflict,
     KeyNotFound,

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, PlainSerializer
 
-from agent.audit import public_observation
-from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
-from agent.models import Job, Observation, Payment, Run
+from agent.book.audit import public_observation
+from agent.book.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
+from agent.book.models import Job, Observation, Payment, Run
 from api._fields import Answer, Id, Moment, Usd
 from vendors.models import Vendor
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header
 from pydantic import Field, StringConstraints
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.runs import Order, start
 from api._access import Runner
 from api._context import ContextOf

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from fastapi import APIRouter, Depends, Response
 from pydantic import Field
 
-from agent.lifecycle import RUN
+from agent.book.lifecycle import RUN
 from api._access import Overseer, admin
 from api._context import ContextOf
 from api._fields import Answer

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field, WithJsonSchema
 
-from agent.access import Key, KeyScope, mint
+from agent.book.api_key import Key, KeyScope, mint
 from api._access import admin
 from api._context import ContextOf
 from api._fields import Answer, Moment, MomentIn, Name, RequestBody, Text, Usd, UsdIn, Whole

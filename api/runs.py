@@ -9,7 +9,7 @@ from bson import ObjectId
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from agent.lifecycle import RunStatus
+from agent.book.lifecycle import RunStatus
 from api._access import Reader
 from api._context import ContextOf
 from api._fields import Answer, Name, RequestBody

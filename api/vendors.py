@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSche
 from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.sealing import NoKeys
 from agent.vendor_secrets import reseal, seals_of
 from api._access import Reader, Runner, admin

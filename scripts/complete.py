@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.settings import Settings
 
 __all__ = ["check_complete"]

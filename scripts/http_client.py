@@ -10,7 +10,7 @@ from urllib.request import getproxies_environment
 
 import httpx
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from x402.client import BoundedTransport
 
 __all__ = ["http_client"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from agent.money import usd_json
+from agent.book.money import usd_json
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.client.api import Client, Reply
 from scripts.client.errors import Refused

@@ -10,7 +10,7 @@ from typing import Final
 
 import uvicorn
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.settings import Settings
 from agent.store import open_database
 from scripts.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections

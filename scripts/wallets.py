@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import SecretStr
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
+from agent.book.money import usd_text
 from agent.held_keys import keystore_password, read_keystore
-from agent.money import usd_text
 from agent.private_files import open_private
 from agent.settings import Settings
 from x402.errors import ChainError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import httpx
     from pydantic import JsonValue
 
-    from agent.models import SignedAuthorization
+    from agent.book.models import SignedAuthorization
     from x402.chain import Fate
     from x402.signers import Signer
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
-from agent.errors import ConfigurationError, StoreUnavailable
+from agent.book.errors import ConfigurationError, StoreUnavailable
 from agent.logs import configure
 from agent.rounds import Round
 from agent.services import Services

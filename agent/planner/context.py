@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from agent.lifecycle import JobStatus, PaymentStatus
-from agent.money import at_rate, usd_text
+from agent.book.lifecycle import JobStatus, PaymentStatus
+from agent.book.money import at_rate, usd_text
 from vendors.text import clean
 
 if TYPE_CHECKING:
-    from agent.models import Constraints
+    from agent.book.models import Constraints
 
 __all__ = [
     "LEAST_HOURS",

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 from pydantic import SecretStr
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.planner import MAX_REPLY, Asked, Plan, Planner
 from agent.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
 from agent.planner.context import Abort, PlanContext, StartJob, Wait

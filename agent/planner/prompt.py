@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 from agent.planner.context import (
     MAX_HOURS,
     MAX_REASON,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from math import floor
 
-from agent.money import at_rate, usd_text
+from agent.book.money import at_rate, usd_text
 from agent.planner import Plan
 from agent.planner.context import (
     LEAST_HOURS,

@@ -12,9 +12,9 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent.errors import StoreUnavailable
-from agent.limits import Allowance
-from agent.models import Closing
+from agent.book.errors import StoreUnavailable
+from agent.book.limits import Allowance
+from agent.book.models import Closing
 from agent.store.collections import Collection, Database, DuplicateId
 
 __all__ = ["AllowanceStore"]

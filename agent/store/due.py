@@ -16,8 +16,8 @@ from typing import Final
 from bson import ObjectId
 from pydantic import ValidationError
 
-from agent.clocks import FURTHEST
-from agent.models import Stumble
+from agent.book.clocks import FURTHEST
+from agent.book.models import Stumble
 from agent.store.collections import Bson, Collection, Database
 
 __all__ = ["PARKED_AFTER", "Due", "DueStore", "ParkedRun", "pause"]

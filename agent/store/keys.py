@@ -10,8 +10,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from agent.access import Key, Token
-from agent.errors import KeyNotFound, StoreUnavailable
+from agent.book.api_key import Key, Token
+from agent.book.errors import KeyNotFound, StoreUnavailable
 from agent.store.collections import Collection, Database, DuplicateId, older
 
 __all__ = ["KeyStore"]

@@ -13,8 +13,8 @@ from typing import Final
 
 from pydantic import Field
 
-from agent.errors import StoreUnavailable
-from agent.models import Document
+from agent.book.errors import StoreUnavailable
+from agent.book.models import Document
 from agent.store.collections import Collection, Database, DuplicateId
 
 __all__ = ["Answered", "Mark", "MarkStore", "Restored"]

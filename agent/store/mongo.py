@@ -18,7 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from agent.errors import ConfigurationError, StoreUnavailable
+from agent.book.errors import ConfigurationError, StoreUnavailable
 from agent.per_loop import PerLoop
 from agent.store.collections import Bson, DuplicateId, Keys, projection
 

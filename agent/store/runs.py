@@ -17,10 +17,10 @@ from bson import ObjectId
 from pydantic import ValidationError
 from pydantic.alias_generators import to_camel
 
-from agent import ledger
-from agent.clocks import FURTHEST
-from agent.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
-from agent.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
+from agent.book import ledger
+from agent.book.clocks import FURTHEST
+from agent.book.errors import IdempotencyConflict, LeaseLost, RunNotFound, RunUnreadable
+from agent.book.models import INDEXES, Job, Lease, Observation, Outbox, Payment, Run
 from agent.store.collections import Bson, Collection, Database, DuplicateId, older
 from agent.store.places import PlaceStore
 

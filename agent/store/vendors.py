@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from agent.errors import StoreUnavailable, VendorExists, VendorNotFound
-from agent.models import Outcome
+from agent.book.errors import StoreUnavailable, VendorExists, VendorNotFound
+from agent.book.models import Outcome
 from agent.store.collections import Bson, Collection, Database, DuplicateId
 from vendors.errors import InvalidVendor
 from vendors.models import Evidence, Record, UserShare, Vendor, Vote

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 from scripts.client.shapes import BookedRun, Payment
 
 __all__ = ["BOOKED", "Books", "books_of"]

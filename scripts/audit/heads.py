@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from agent.audit import iso
+from agent.book.audit import iso
 
 if TYPE_CHECKING:
     from pydantic import JsonValue

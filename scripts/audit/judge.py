@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeAlias
 
-from agent.audit import ChainCheck
+from agent.book.audit import ChainCheck
 from scripts.audit.books import books_of
 from scripts.audit.export import Evidence, Object, evidence_of
 from scripts.audit.exported import Export, Malformed

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from agent.audit import ChainCheck
-from agent.lifecycle import JOB, PAYMENT
+from agent.book.audit import ChainCheck
+from agent.book.lifecycle import JOB, PAYMENT
 from scripts.audit.export import Evidence, Object, line_of
 from scripts.audit.exported import Malformed, lines_of
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from agent.lifecycle import ENDED_JOB
-from agent.money import usd_text
+from agent.book.lifecycle import ENDED_JOB
+from agent.book.money import usd_text
 from scripts.client.shapes import BookedJob, BookedRun, Payment, Run
 
 __all__ = ["Spent", "money_faults"]

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from agent.audit import iso
-from agent.money import parse_usd, usd_json
+from agent.book.audit import iso
+from agent.book.money import parse_usd, usd_json
 from scripts.audit.export import FORMAT, JOB_PARAMS, Evidence, Object, line_of
 
 if TYPE_CHECKING:

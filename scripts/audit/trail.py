@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from agent.money import InvalidAmount, parse_usd, usd_text
+from agent.book.money import InvalidAmount, parse_usd, usd_text
 from scripts.client.shapes import BookedJob, BookedRun, Payment, Reservation
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 from scripts.audit.books import BOOKED
 from scripts.client.shapes import Payment, Shape
 

@@ -35,7 +35,7 @@ def create(
 
     The runs that are started with it spend no more than --max-per-day (a UTC day) and --max-total together.
     """
-    from agent.money import usd_json
+    from agent.book.money import usd_json
 
     per_day, total = (None if each is None else usd_json(each) for each in (max_per_day, max_total))
     body = given(

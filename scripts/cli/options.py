@@ -41,7 +41,7 @@ def dollars_or_zero(text: str) -> int:
 
 
 def _amount(text: str, *, zero: bool) -> int:
-    from agent.money import InvalidAmount, parse_usd
+    from agent.book.money import InvalidAmount, parse_usd
 
     try:
         return parse_usd(text, zero=zero)

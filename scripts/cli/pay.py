@@ -78,8 +78,8 @@ def pay(
         import asyncio
         from functools import partial
 
+        from agent.book.limits import allowed
         from agent.chains import register_assets
-        from agent.limits import allowed
         from scripts.http_client import http_client
         from scripts.pay.buy import pay as carry_out
         from scripts.pay.journal import Journal

@@ -33,7 +33,7 @@ def start(
     json: JsonFlag = False,
 ) -> None:
     """Start a run. It does nothing yet: `watch` or `tick` advance it, or a cron."""
-    from agent.money import usd_json
+    from agent.book.money import usd_json
     from scripts.cli.options import given
 
     order = given(

@@ -74,7 +74,7 @@ def failing(as_json: bool) -> Iterator[None]:
 
     Ctrl-C is Typer's, which ends with `Exit.INTERRUPTED`.
     """
-    from agent.errors import ConfigurationError, RestoreRefused, StoreUnavailable
+    from agent.book.errors import ConfigurationError, RestoreRefused, StoreUnavailable
     from scripts.client.errors import Busy, NotFound, Refused, Unreachable
     from scripts.servers import ServerFailed
     from x402.errors import ChainError

@@ -45,8 +45,8 @@ def init(
     with failing(json):
         import asyncio
 
-        from agent.errors import ConfigurationError
-        from agent.models import INDEXES
+        from agent.book.errors import ConfigurationError
+        from agent.book.models import INDEXES
         from scripts.view.text import plain
 
         settings = settings_now()
@@ -96,7 +96,7 @@ async def _payer(settings: Settings, database: Database) -> str:
     Raises:
         ConfigurationError: neither the settings say, nor has anything been paid.
     """
-    from agent.errors import ConfigurationError
+    from agent.book.errors import ConfigurationError
     from agent.store.mark import MarkStore
     from scripts.wallets import own_address
 
@@ -111,7 +111,7 @@ async def _payer(settings: Settings, database: Database) -> str:
 
 
 def _counted(spent: int, wallet: str) -> str:
-    from agent.money import usd_text
+    from agent.book.money import usd_text
 
     if not spent:
         return "nothing was spent since the backup: its runs go on"

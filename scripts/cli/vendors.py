@@ -59,7 +59,7 @@ def add(
     json: JsonFlag = False,
 ) -> None:
     """Register a vendor."""
-    from agent.money import usd_json
+    from agent.book.money import usd_json
 
     body = given(
         vendorId=vendor,
@@ -93,7 +93,7 @@ def update(
     json: JsonFlag = False,
 ) -> None:
     """Change a vendor: what is given changes, its record stays."""
-    from agent.money import usd_json
+    from agent.book.money import usd_json
 
     body = given(
         name=name,
@@ -163,7 +163,7 @@ def _secret(file: Path | None) -> str | None:
     """The token in a file, without the end of its line; never from the command line, which other users can see."""
     if file is None:
         return None
-    from agent.errors import ConfigurationError
+    from agent.book.errors import ConfigurationError
     from agent.private_files import read_private
 
     try:

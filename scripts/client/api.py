@@ -15,7 +15,7 @@ from typing import Final, Generic, NoReturn, Self, TypeVar
 import httpx
 from pydantic import JsonValue
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from scripts.client.errors import Busy, ClientError, NotFound, Refused, TooMany, Unreachable
 from scripts.client.shapes import (
     Chain,

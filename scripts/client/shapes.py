@@ -13,7 +13,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
-from agent.money import parse_usd
+from agent.book.money import parse_usd
 from x402.codec import load_exact_json, load_json
 
 __all__ = [

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from rich.console import Console
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.demo.local_chain import NETWORK, RELAYER_KEY, LocalChain, settings_for
 from scripts.demo.run import BUDGET, Outcome, Place, run_demo

@@ -19,7 +19,7 @@ import httpx
 from pydantic import JsonValue
 from rich.console import Console
 
-from agent.money import usd_json
+from agent.book.money import usd_json
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.audit.books import Books, books_of
 from scripts.audit.judge import Audited, audit_run

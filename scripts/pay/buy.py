@@ -19,9 +19,9 @@ from typing import Final, TypeAlias
 
 import httpx
 
-from agent.clocks import untimely
-from agent.errors import ConfigurationError
-from agent.models import SignedAuthorization
+from agent.book.clocks import untimely
+from agent.book.errors import ConfigurationError
+from agent.book.models import SignedAuthorization
 from scripts.pay.journal import Journal, Purchase, PurchaseBusy, Signed
 from scripts.pay.rules import (
     AGAIN,

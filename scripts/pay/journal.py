@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final, Self
 
-from agent.errors import ConfigurationError
-from agent.models import SignedAuthorization
+from agent.book.errors import ConfigurationError
+from agent.book.models import SignedAuthorization
 from agent.private_files import open_private
 from x402.codec import Json, JsonObject, load_json, to_json
 

@@ -8,8 +8,8 @@ from typing import Final
 
 import httpx
 
-from agent.booking import proof
-from agent.money import usd_text
+from agent.book.booking import proof
+from agent.book.money import usd_text
 from scripts.pay.journal import Signed
 from scripts.pay.values import Order, PayExit, Priced, Refusal
 from x402.chain import Cancelled, Fate, Unused, Used

@@ -6,7 +6,7 @@ import base64
 import sys
 from typing import TYPE_CHECKING
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 from scripts.pay.values import Outcome, Priced
 from scripts.view.text import plain
 from x402.networks import asset, v1_name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from agent.money import usd_text
+from agent.book.money import usd_text
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from pydantic import TypeAdapter
 
-from agent.audit import public_observation
-from agent.models import Job, Observation, Payment, Run
+from agent.book.audit import public_observation
+from agent.book.models import Job, Observation, Payment, Run
 from api._shapes import JobOut, PaymentOut, RunOut
 from scripts.audit.export import Plain, evidence_of, export_lines
 from scripts.audit.judge import judge, judge_export

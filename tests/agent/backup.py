@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from agent.errors import RunBusy
-from agent.models import INDEXES, Run
+from agent.book.errors import RunBusy
+from agent.book.models import INDEXES, Run
 from agent.restored import RestoreWatch
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database

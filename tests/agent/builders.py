@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from bson import ObjectId
 
-from agent.models import Job, JobParams, Reservation, Run, SignedAuthorization
+from agent.book.models import Job, JobParams, Reservation, Run, SignedAuthorization
 
 NOW = datetime(2026, 11, 21, 8, 0, tzinfo=UTC)
 

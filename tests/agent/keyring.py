@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 
-from agent.access import Key, mint
+from agent.book.api_key import Key, mint
 from tests.agent.builders import NOW
 
 __all__ = ["a_key"]

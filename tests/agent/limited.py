@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.limits import Allowance
-from agent.models import Run
+from agent.book.limits import Allowance
+from agent.book.models import Run
 from agent.settings import Settings
 from tests.agent.killing import Killed
 from tests.agent.stage import Stage

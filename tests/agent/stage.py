@@ -15,8 +15,8 @@ from typing import Any
 import httpx
 from bson import ObjectId
 
-from agent.errors import RunBusy
-from agent.models import Constraints, Job, Observation, Payment, Run
+from agent.book.errors import RunBusy
+from agent.book.models import Constraints, Job, Observation, Payment, Run
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.restored import RestoreWatch

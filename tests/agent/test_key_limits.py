@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.access import Key
-from agent.models import Constraints, Run
+from agent.book.api_key import Key
+from agent.book.models import Constraints, Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext
 from agent.planner.stub import StubPlanner

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.jobs import LOG_LINES_PER_TICK, follow, look_again, overdue
-from agent.ledger import put_job
-from agent.models import Job
+from agent.book.jobs import LOG_LINES_PER_TICK, follow, look_again, overdue
+from agent.book.ledger import put_job
+from agent.book.models import Job
 from tests.agent.builders import NOW, a_job, a_run
 from vendors.models import JobReport
 

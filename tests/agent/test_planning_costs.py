@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.models import Constraints, Run
+from agent.book.models import Constraints, Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.runs import Order, start

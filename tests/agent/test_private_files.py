@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.private_files import open_private, read_private, why_not_private
 from scripts.servers import ROOT
 

@@ -8,10 +8,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from agent import booking, runs
-from agent.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
-from agent.ledger import reserve
-from agent.models import Constraints, Run
+from agent import runs
+from agent.book import booking
+from agent.book.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
+from agent.book.ledger import reserve
+from agent.book.models import Constraints, Run
 from agent.planner.fireworks import FireworksPlanner
 from agent.quoting import refusal
 from agent.rental import Rental

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.models import Run
+from agent.book.models import Run
+from agent.book.resting import LONGEST_REST, SHORTEST_REST, rest
 from agent.planner import Plan
 from agent.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.planner.stub import StubPlanner
-from agent.resting import LONGEST_REST, SHORTEST_REST, rest
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.builders import a_run
 from tests.agent.stage import START, Stage, a_stage

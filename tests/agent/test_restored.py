@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from agent.errors import RestoreRefused, StoreUnavailable
-from agent.limits import LOOK_AGAIN
+from agent.book.errors import RestoreRefused, StoreUnavailable
+from agent.book.limits import LOOK_AGAIN
 from agent.restored import LOOK_SECONDS, RestoreWatch, answer_for, notice_in_place
 from agent.rounds import tick_due
 from agent.store.mark import MarkStore

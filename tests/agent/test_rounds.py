@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent import rounds
-from agent.errors import StoreUnavailable
-from agent.models import Constraints, Run
+from agent.book.errors import StoreUnavailable
+from agent.book.models import Constraints, Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.rounds import Done, Round, tick_due

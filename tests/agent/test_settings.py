@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.book.errors import ConfigurationError
+from agent.book.limits import Limits
 from agent.environment import PLATFORMS
-from agent.errors import ConfigurationError
-from agent.limits import Limits
 from agent.settings import MOCK_SECRET, Settings, load_settings
 from agent.vendor_secrets import seals_of
 

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 import httpx
 import pytest
 
-from agent.jobs import follow, overdue, patience
-from agent.ledger import put_job
-from agent.models import Job, JobParams, Run
+from agent.book.jobs import follow, overdue, patience
+from agent.book.ledger import put_job
+from agent.book.models import Job, JobParams, Run
 from agent.polling import FORGOTTEN_AFTER
 from tests.agent.builders import NOW, a_job, a_run
 from tests.agent.stage import a_stage

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.rounds import Done, Round
 from agent.runs import Order, start
 from agent.settings import Settings

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from agent.errors import LimitReached
-from agent.limits import Limits, Scope, scopes
-from agent.models import Run
+from agent.book.errors import LimitReached
+from agent.book.limits import Limits, Scope, scopes
+from agent.book.models import Run
 from agent.planner import Asked, Plan, Planner
 from agent.planner.context import PlanContext, StartJob, beyond
 from agent.planner.prompt import question

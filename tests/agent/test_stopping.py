@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from agent import runs
-from agent.models import Run
+from agent.book.models import Run
 from agent.settings import Settings
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper

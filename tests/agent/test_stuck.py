@@ -10,8 +10,8 @@ import pytest
 from bson import ObjectId
 
 from agent import rounds, runs
+from agent.book.models import Run
 from agent.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
-from agent.models import Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext, StartJob, Wait
 from agent.planner.stub import decide

@@ -12,9 +12,9 @@ import pytest
 from bson import ObjectId
 
 from agent import runs
+from agent.book.errors import RunBusy, RunNotFound
+from agent.book.models import Lease, Run
 from agent.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
-from agent.errors import RunBusy, RunNotFound
-from agent.models import Lease, Run
 from agent.planner import Plan
 from agent.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.rounds import Done, tick_due

@@ -11,7 +11,7 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.store.due import Due
 from agent.turns import USERS, Page, fair_page, in_turn
 from tests.agent.builders import NOW

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.sealing import Seals
 from agent.settings import Settings
 from agent.vendor_secrets import token_of

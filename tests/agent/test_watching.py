@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from agent import watching
-from agent.models import Run
+from agent.book.models import Run
 from agent.settings import Settings
 from agent.watching import CHAIN_PATIENCE
 from agent.wiring import wire

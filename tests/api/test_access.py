@@ -7,7 +7,7 @@ import logging
 import httpx
 import pytest
 
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.settings import load_settings
 from api._app import create_app
 from api._context import Context

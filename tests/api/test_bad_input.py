@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from bson import ObjectId
 
-from agent.models import Lease
+from agent.book.models import Lease
 from api._problems import CODES
 from tests.agent.stage import START
 from tests.api.client import Api, an_api

@@ -10,8 +10,8 @@ import httpx
 import pytest
 from bson import ObjectId
 
-from agent.errors import StoreUnavailable
-from agent.models import Run
+from agent.book.errors import StoreUnavailable
+from agent.book.models import Run
 from agent.store.runs import RunStore
 from tests.api.client import Api, an_api
 

@@ -13,7 +13,7 @@ import pytest
 from bson import ObjectId
 
 from agent import logs
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.settings import Settings
 from agent.store import open_database
 from scripts.client.api import Client

@@ -7,7 +7,7 @@ from datetime import datetime
 
 import pytest
 
-from agent.models import Run
+from agent.book.models import Run
 from agent.store.collections import Bson
 from agent.store.due import PARKED_AFTER, Due, DueStore
 from tests.agent.stage import Stage

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.audit import verify
+from agent.book.audit import verify
 from tests.api.client import an_api
 
 

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.audit import observe, public_observation
-from agent.models import Json, Run
+from agent.book.audit import observe, public_observation
+from agent.book.models import Json, Run
 from agent.store.runs import RunStore
 from api._shapes import RunOut
 from scripts.audit.export import Plain, PlainRun, export_lines

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from agent.book.lifecycle import JOB, PAYMENT, RUN, diagram
 from agent.environment import PLATFORMS
-from agent.lifecycle import JOB, PAYMENT, RUN, diagram
 from agent.settings import Settings
 
 ROOT = Path(__file__).parents[2]

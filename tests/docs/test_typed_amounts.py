@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
-from agent.money import InvalidAmount, parse_usd
+from agent.book.money import InvalidAmount, parse_usd
 from agent.settings import Settings as AgentSettings
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import Settings as VendorSettings

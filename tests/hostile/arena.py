@@ -18,7 +18,7 @@ from datetime import timedelta
 import bson
 import httpx
 
-from agent.models import Constraints, Job, Observation, Run
+from agent.book.models import Constraints, Job, Observation, Run
 from agent.planner import Plan
 from agent.planner.context import PlanContext
 from agent.planner.prompt import question

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from agent.models import Job
+from agent.book.models import Job
 from tests.hostile import answers, connections
 from tests.hostile.arena import QUOTED
 from tests.hostile.attacks import AWAY, INJECTION, Attack

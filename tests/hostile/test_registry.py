@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from agent.models import Run
+from agent.book.models import Run
 from gpu_vendor_mock.catalog import WRONG_PAYEE
 from tests.hostile.arena import QUOTED, Arena
 from tests.hostile.liar import At, Canary, Liar

@@ -12,8 +12,8 @@ from typing import Final
 
 import httpx
 
-from agent.errors import RunBusy
-from agent.models import Constraints, Run
+from agent.book.errors import RunBusy
+from agent.book.models import Constraints, Run
 from agent.runs import Order, start
 from agent.services import Services
 from agent.settings import Settings

@@ -18,7 +18,7 @@ from typing import Final, Literal
 
 import httpx
 
-from agent.money import usd_json
+from agent.book.money import usd_json
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.servers import ROOT, ServerProcess, clean, vendor_server

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from agent.models import INDEXES
+from agent.book.models import INDEXES
 from agent.store.collections import Bson, Collection, Database, Keys
 from agent.store.embedded import EmbeddedDatabase
 

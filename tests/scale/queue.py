@@ -18,7 +18,7 @@ from unittest import mock
 
 from bson import ObjectId
 
-from agent.models import Lease
+from agent.book.models import Lease
 from agent.store import mongo
 from agent.store.due import Due, DueStore
 from agent.store.mongo import MongoDatabase

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 from bson import ObjectId
 
-from agent.models import Lease, Outbox
+from agent.book.models import Lease, Outbox
 from agent.store.collections import Bson
 from agent.store.due import DueStore
 from agent.store.keys import KeyStore

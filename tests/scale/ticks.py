@@ -9,8 +9,8 @@ from typing import Final
 
 import bson
 
-from agent.errors import RunBusy
-from agent.models import INDEXES, Lease, Run
+from agent.book.errors import RunBusy
+from agent.book.models import INDEXES, Lease, Run
 from agent.rounds import tick_due
 from tests.agent.stage import Stage
 from tests.scale.stage import stage_on

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from agent.audit import digest
-from agent.models import GENESIS
+from agent.book.audit import digest
+from agent.book.models import GENESIS
 
 __all__ = ["about_fields", "about_lines", "closed_again", "written"]
 

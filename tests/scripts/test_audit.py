@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.audit import digest
-from agent.models import GENESIS
+from agent.book.audit import digest
+from agent.book.models import GENESIS
 from scripts.audit.export import evidence_of
 from scripts.audit.judge import MOST_FAULTS, judge
 from scripts.audit.money import Spent

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from pydantic import JsonValue
 
-from agent.audit import digest
+from agent.book.audit import digest
 from scripts.client.api import Client
 from scripts.exits import Exit
 from scripts.seed import seed

@@ -11,7 +11,7 @@ from email.utils import format_datetime
 import pytest
 from pydantic import JsonValue
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from scripts.client import api as module
 from scripts.client.api import Client
 from scripts.client.errors import Busy, NotFound, Refused, Unreachable

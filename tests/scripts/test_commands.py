@@ -10,8 +10,8 @@ import pytest
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
-from agent.errors import StoreUnavailable
-from agent.models import INDEXES
+from agent.book.errors import StoreUnavailable
+from agent.book.models import INDEXES
 from agent.store.embedded import EmbeddedDatabase
 from scripts.cli.tree import command_line
 from scripts.exits import MEANINGS, Exit

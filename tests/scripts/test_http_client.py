@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from scripts.http_client import http_client
 
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from agent.errors import ConfigurationError
-from agent.models import SignedAuthorization
+from agent.book.errors import ConfigurationError
+from agent.book.models import SignedAuthorization
 from scripts.http_client import http_client
 from scripts.pay import buy as paying
 from scripts.pay.buy import Look, pay

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.settings import Settings
 from scripts.http_client import http_client
 from scripts.pay.values import PayExit

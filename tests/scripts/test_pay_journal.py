@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.models import SignedAuthorization
+from agent.book.models import SignedAuthorization
 from scripts.pay.journal import EXPIRY_MARGIN, Journal, JournalBroken, PurchaseBusy, Signed, request_key
 from tests.x402.samples import NETWORK, NONCE, NOW, PAYEE, PAYER, USDC
 

@@ -15,7 +15,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.settings import load_settings
 from scripts import wallets
 from scripts.cli.tree import command_line

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from agent import rounds
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.restored import answer_for

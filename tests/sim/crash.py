@@ -14,8 +14,8 @@ from typing import Final
 
 from bson import ObjectId
 
-from agent.errors import RunBusy, StoreUnavailable
-from agent.models import Constraints, Run
+from agent.book.errors import RunBusy, StoreUnavailable
+from agent.book.models import Constraints, Run
 from agent.runs import Order, start
 from agent.settings import Settings
 from agent.store.runs import RunStore

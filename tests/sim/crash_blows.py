@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 import httpx
 
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from tests.agent.killing import Killed, Reaper, Watcher
 from x402.errors import ChainUnavailable
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import agent.ending
-from agent import booking, ledger, purchase, quoting
-from agent.jobs import fail
+from agent import purchase, quoting
+from agent.book import booking, ledger
+from agent.book.jobs import fail
+from agent.book.models import Job, Reservation, Run
+from agent.book.models import SignedAuthorization as Signed
+from agent.book.money import with_tolerance
 from agent.leased import LeasedRun
-from agent.models import Job, Reservation, Run
-from agent.models import SignedAuthorization as Signed
-from agent.money import with_tolerance
 from agent.step import Step
 from tests.sim.mutants_hunt import Patch, everywhere, mutant, signed_of
 from vendors.models import Quote, Rejected, Submitted

@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 
 import pytest
 
-from agent.errors import LeaseLost, RunUnreadable
-from agent.models import Run
-from agent.models import SignedAuthorization as Signed
+from agent.book.errors import LeaseLost, RunUnreadable
+from agent.book.models import Run
+from agent.book.models import SignedAuthorization as Signed
 from tests.agent.killing import Reaper
 from tests.sim.crash import Never, crashes, life_of, stragglers
 from tests.sim.crash_scenarios import SCENARIOS

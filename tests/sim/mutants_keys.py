@@ -8,9 +8,9 @@ from dataclasses import replace
 from bson import ObjectId
 
 from agent import runs, spending
+from agent.book.limits import Limits, Scope
+from agent.book.models import Run
 from agent.leased import LeasedRun
-from agent.limits import Limits, Scope
-from agent.models import Run
 from agent.runs import Order
 from agent.services import Services
 from agent.store.allowances import AllowanceStore

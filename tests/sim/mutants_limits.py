@@ -7,8 +7,8 @@ from dataclasses import replace
 from bson import ObjectId
 
 from agent import purchase, spending
+from agent.book.models import Closing, Outbox, Run
 from agent.leased import LeasedRun
-from agent.models import Closing, Outbox, Run
 from agent.services import Services
 from agent.store.allowances import AllowanceStore
 from agent.store.runs import RunStore

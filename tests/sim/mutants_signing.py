@@ -9,11 +9,12 @@ from typing import Any
 
 import agent.tick
 import agent.wallet
-from agent import ledger, purchase, quoting, stopping
+from agent import purchase, quoting, stopping
+from agent.book import ledger
+from agent.book.models import Job, Run
+from agent.book.models import SignedAuthorization as Signed
 from agent.deadline import Deadline
 from agent.leased import LeasedRun
-from agent.models import Job, Run
-from agent.models import SignedAuthorization as Signed
 from agent.services import Services
 from agent.wallet import Wallet
 from tests.sim.mutants_hunt import Patch, everywhere, mutant

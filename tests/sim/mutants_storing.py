@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-import agent.audit
+import agent.book.audit
 import agent.polling
 import agent.runs
 import agent.store.vendors
 import agent.tick
 from agent import buying, purchase
-from agent.errors import LeaseLost
+from agent.book.errors import LeaseLost
+from agent.book.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
 from agent.leased import LeasedRun
-from agent.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
 from agent.services import Services
 from agent.store.runs import RunStore
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
@@ -154,7 +154,7 @@ def another_run(patch: Patch) -> None:
 @mutant("happy path")
 def numbers_in_memory(patch: Patch) -> None:
     """The number of an observation comes from a counter in memory."""
-    real, numbers = agent.audit.observe, dict[ObjectId, int]()
+    real, numbers = agent.book.audit.observe, dict[ObjectId, int]()
 
     def observe(run: Run, now: datetime, kind: str, content: str, data: dict[str, Json] | None = None) -> Run:
         number = numbers.get(run.id, 0) if run.audit.seq else 0
@@ -168,7 +168,7 @@ def numbers_in_memory(patch: Patch) -> None:
 @mutant("happy path")
 def unchained(patch: Patch) -> None:
     """An observation does not bear the hash of the one before it."""
-    real = agent.audit.observe
+    real = agent.book.audit.observe
 
     def observe(run: Run, now: datetime, kind: str, content: str, data: dict[str, Json] | None = None) -> Run:
         head = run.audit.model_copy(update={"hash": GENESIS})

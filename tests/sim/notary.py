@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from datetime import datetime
 
-from agent.models import SignedAuthorization
+from agent.book.models import SignedAuthorization
 from agent.wallet import Wallet
 from tests.sim.oracle import Wrong
 from x402.wire import Challenge, Offer

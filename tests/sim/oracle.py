@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from bson import ObjectId
 
-from agent.audit import public_observation, verify
-from agent.models import Job, Observation, Payment, Run
+from agent.book.audit import public_observation, verify
+from agent.book.models import Job, Observation, Payment, Run
 from agent.store.collections import Database
 from agent.store.runs import RunStore
 from gpu_vendor_mock.faults import FaultName

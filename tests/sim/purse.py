@@ -13,8 +13,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from agent.limits import Allowance, KeyLimits, Limits, scopes
-from agent.models import Run
+from agent.book.limits import Allowance, KeyLimits, Limits, scopes
+from agent.book.models import Run
 from agent.store.collections import Database
 from agent.store.runs import RunStore
 from gpu_vendor_mock.journal import Journal, Presented

@@ -12,9 +12,9 @@ from functools import cache
 from typing import Final
 from unittest import mock
 
-from agent.limits import KeyLimits
-from agent.models import Constraints
-from agent.money import at_rate
+from agent.book.limits import KeyLimits
+from agent.book.models import Constraints
+from agent.book.money import at_rate
 from agent.settings import Settings
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.faults import Endpoint, FaultName

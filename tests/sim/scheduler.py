@@ -20,7 +20,7 @@ from typing import Any, Final, Literal, TypeVar
 
 import httpx
 
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from tests.agent.killing import Killed
 from tests.sim.choices import Choices
 from tests.sim.loop import VirtualClock

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import stamina
 
-from agent.models import INDEXES
+from agent.book.models import INDEXES
 from agent.tick import tick
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import Stage, a_stage

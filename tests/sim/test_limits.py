@@ -13,9 +13,9 @@ import pytest
 import stamina
 from bson import ObjectId
 
-from agent.errors import LeaseLost, RunBusy, StoreUnavailable
-from agent.limits import KeyLimits
-from agent.models import Constraints, Run
+from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.book.limits import KeyLimits
+from agent.book.models import Constraints, Run
 from agent.runs import Order, start
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore

@@ -15,8 +15,8 @@ import mongomock
 import pytest
 from bson import ObjectId
 
-from agent import booking, ledger
-from agent.models import Job, Run, SignedAuthorization
+from agent.book import booking, ledger
+from agent.book.models import Job, Run, SignedAuthorization
 from gpu_vendor_mock.faults import FaultName
 from tests.sim import random_runs
 from tests.sim.choices import Choices

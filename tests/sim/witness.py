@@ -16,9 +16,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from agent.audit import public_observation
-from agent.models import Observation, Run
-from agent.money import with_tolerance
+from agent.book.audit import public_observation
+from agent.book.models import Observation, Run
+from agent.book.money import with_tolerance
 from gpu_vendor_mock.faults import FaultName
 from gpu_vendor_mock.journal import JobStarted, Journal, Presented, Settled
 from tests.sim.oracle import Wrong

@@ -22,10 +22,10 @@ import httpx
 from bson import ObjectId
 
 from agent import runs
-from agent.access import Key
-from agent.errors import LeaseLost, RunBusy, StoreUnavailable
-from agent.limits import KeyLimits
-from agent.models import Run
+from agent.book.api_key import Key
+from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
+from agent.book.limits import KeyLimits
+from agent.book.models import Run
 from agent.rounds import tick_due
 from agent.runs import Order
 from agent.services import Services

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from agent.money import InvalidAmount, parse_usd
+from agent.book.money import InvalidAmount, parse_usd
 from scripts.servers import ROOT
 from tests.interop.processes import server
 from tests.strangers.environments import OFFICIAL, ask

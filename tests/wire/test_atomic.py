@@ -13,8 +13,8 @@ from typing import Final, TypeVar
 
 import pytest
 
-from agent.errors import LeaseLost
-from agent.models import Lease, Run
+from agent.book.errors import LeaseLost
+from agent.book.models import Lease, Run
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from tests.agent.builders import NOW, a_run

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from agent.models import INDEXES
+from agent.book.models import INDEXES
 from scripts.client.api import Client
 from scripts.seed import seed
 from scripts.servers import api_server, clean, vendor_server

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import pytest
 
-from agent import ledger
-from agent.audit import observe
-from agent.models import INDEXES, Closing, Lease, Outcome
+from agent.book import ledger
+from agent.book.audit import observe
+from agent.book.models import INDEXES, Closing, Lease, Outcome
 from agent.restored import answer_for, notice_in_place
 from agent.store import mongo
 from agent.store.allowances import AllowanceStore

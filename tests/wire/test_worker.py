@@ -17,7 +17,7 @@ from typing import Final
 import httpx
 import pytest
 
-from agent.models import Constraints, Run
+from agent.book.models import Constraints, Run
 from agent.runs import Order, start
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore

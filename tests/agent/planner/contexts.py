@@ -8,8 +8,8 @@ from typing import Final, get_args
 
 from hypothesis import strategies as st
 
-from agent.lifecycle import JobStatus, PaymentStatus
-from agent.models import Constraints
+from agent.book.lifecycle import JobStatus, PaymentStatus
+from agent.book.models import Constraints
 from agent.planner.context import JobView, PaymentView, PlanContext, VendorView
 
 __all__ = ["FIRST", "NOW", "SECOND", "context", "contexts", "job"]

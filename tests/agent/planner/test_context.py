@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
 from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, job
 

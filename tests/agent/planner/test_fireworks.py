@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 import pytest
 
-from agent.errors import ConfigurationError
+from agent.book.errors import ConfigurationError
 from agent.planner import Asked, Plan
 from agent.planner.context import Abort, StartJob, Wait
 from agent.planner.fireworks import FireworksPlanner

@@ -11,7 +11,7 @@ from typing import Final
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.planner.context import PaymentView, PlanContext
 from agent.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
 from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, contexts, job

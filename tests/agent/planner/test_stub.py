@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.planner import Plan
 from agent.planner.context import Abort, PlanContext, StartJob, Wait, check
 from agent.planner.stub import StubPlanner, decide

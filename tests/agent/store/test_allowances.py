@@ -11,9 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from agent.errors import StoreUnavailable
-from agent.limits import Allowance
-from agent.models import Closing
+from agent.book.errors import StoreUnavailable
+from agent.book.limits import Allowance
+from agent.book.models import Closing
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from agent.audit import observe
-from agent.models import Lease, Run
+from agent.book.audit import observe
+from agent.book.models import Lease, Run
 from agent.store.collections import Database
 from agent.store.due import PARKED_AFTER, DueStore, pause
 from agent.store.runs import RunStore

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from agent.access import Key, Token, minute_of, parse
-from agent.errors import KeyNotFound, NotAdmitted, RateLimited, StoreUnavailable
+from agent.book.api_key import Key, Token, minute_of, parse
+from agent.book.errors import KeyNotFound, NotAdmitted, RateLimited, StoreUnavailable
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore

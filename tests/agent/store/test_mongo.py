@@ -15,8 +15,8 @@ import pytest
 from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.errors import BulkWriteError
 
-from agent.errors import ConfigurationError, StoreUnavailable
-from agent.models import INDEXES
+from agent.book.errors import ConfigurationError, StoreUnavailable
+from agent.book.models import INDEXES
 from agent.settings import load_settings
 from agent.store import mongo, open_database
 from agent.store.mongo import MongoDatabase
@@ -110,7 +110,7 @@ async def test_a_server_that_is_away_is_one_typed_error_that_names_no_secret() -
 
 _TWO_LOOPS = """
 import asyncio
-from agent.errors import StoreUnavailable
+from agent.book.errors import StoreUnavailable
 from agent.store.mongo import MongoDatabase
 
 database = MongoDatabase("mongodb://127.0.0.1:{port}/", "purser", patience_ms=20)

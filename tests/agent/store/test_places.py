@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from agent.models import Run
+from agent.book.models import Run
 from agent.store.collections import Database
 from agent.store.places import STORED_WITHIN, PlaceStore
 from agent.store.runs import RunStore

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from bson import DatetimeMS, ObjectId
 
-from agent import ledger
-from agent.audit import observe, public_observation, verify
-from agent.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound, RunUnreadable
-from agent.models import Lease, Outbox, Run
+from agent.book import ledger
+from agent.book.audit import observe, public_observation, verify
+from agent.book.errors import IdempotencyConflict, LeaseLost, LedgerRefused, RunNotFound, RunUnreadable
+from agent.book.models import Lease, Outbox, Run
 from agent.store.collections import Bson, Database
 from agent.store.runs import NO_ID, RunPage, RunStore
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization

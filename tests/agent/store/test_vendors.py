@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 from bson import ObjectId
 
-from agent.errors import VendorExists, VendorNotFound
-from agent.models import Outcome
+from agent.book.errors import VendorExists, VendorNotFound
+from agent.book.models import Outcome
 from agent.store.collections import Database
 from agent.store.vendors import VendorStore
 from tests.agent.builders import NOW

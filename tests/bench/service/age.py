@@ -9,8 +9,8 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from agent.audit import observe
-from agent.models import Outbox, Run
+from agent.book.audit import observe
+from agent.book.models import Outbox, Run
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from tests.agent.stage import Stage, a_stage

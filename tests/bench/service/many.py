@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from time import perf_counter, process_time
 from typing import Final
 
-from agent.models import Constraints
+from agent.book.models import Constraints
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.rounds import Round

@@ -9,12 +9,12 @@ import re
 from datetime import datetime
 from typing import Final
 
-from agent import ledger
-from agent.audit import observe
-from agent.jobs import fail
-from agent.lifecycle import JOB, move
-from agent.models import Job, Json, Reservation, Run, SignedAuthorization
-from agent.money import usd_text
+from agent.book import ledger
+from agent.book.audit import observe
+from agent.book.jobs import fail
+from agent.book.lifecycle import JOB, move
+from agent.book.models import Job, Json, Reservation, Run, SignedAuthorization
+from agent.book.money import usd_text
 from agent.quoting import drawn
 from vendors.models import Rejected, Submitted
 from x402.chain import Cancelled, Fate, Used

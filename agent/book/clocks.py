@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 from statistics import median
 from typing import Final
 
-from agent.audit import iso, observe
-from agent.models import Job, Run
+from agent.book.audit import iso, observe
+from agent.book.models import Job, Run
 
 __all__ = ["FURTHEST", "ClockWatch", "mended", "untimely"]
 

@@ -15,8 +15,8 @@ from typing import Final, Literal
 from bson import ObjectId
 from pydantic import Field
 
-from agent.models import Document, Json
-from agent.money import usd_text
+from agent.book.models import Document, Json
+from agent.book.money import usd_text
 from vendors.models import Vendor
 from x402.hosts import among
 

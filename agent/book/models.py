@@ -15,7 +15,7 @@ from bson import ObjectId
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PlainSerializer
 from pydantic.alias_generators import to_camel
 
-from agent.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
+from agent.book.lifecycle import JobStatus, PaymentStatus, RunPhase, RunStatus
 
 __all__ = [
     "GENESIS",
@@ -161,7 +161,7 @@ class SignedAuthorization(Document):
 
 class Reservation(Document):
     """Money set aside for one job. `amount` is the most that it may cost. `scopes` are the sums over many runs
-    that it may count in (`agent.limits`): written here first, so that it can be taken back whoever dies.
+    that it may count in (`agent.book.limits`): written here first, so that it can be taken back whoever dies.
 
     Of an authorization that is out, `held` says why it is not sent again, `unclear` why the last answer to it
     was none, and `transaction` is the settlement that a vendor showed before its answer broke. `chain_seen_at` is

@@ -18,8 +18,8 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from agent.limits import KeyLimits
-from agent.models import Document
+from agent.book.limits import KeyLimits
+from agent.book.models import Document
 
 __all__ = [
     "SCOPES",

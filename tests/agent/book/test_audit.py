@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audit import iso, observe, public_observation, verify
-from agent.models import GENESIS, Json, Run
+from agent.book.audit import iso, observe, public_observation, verify
+from agent.book.models import GENESIS, Json, Run
 from tests.agent.builders import NOW, a_run
 
 Entry = dict[str, Json]

@@ -10,9 +10,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from agent import ledger
-from agent.errors import LedgerRefused
-from agent.models import Job, Run
+from agent.book import ledger
+from agent.book.errors import LedgerRefused
+from agent.book.models import Job, Run
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 
 

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from agent.lifecycle import (
+from agent.book.lifecycle import (
     JOB,
     LIVE_JOB,
     PAYMENT,

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Final
 
-from agent.models import GENESIS, AuditHead, Json, Observation, Run
+from agent.book.models import GENESIS, AuditHead, Json, Observation, Run
 
 __all__ = ["ChainCheck", "Verdict", "digest", "iso", "observe", "public_observation", "verify"]
 

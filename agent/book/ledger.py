@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from agent.errors import LedgerRefused
-from agent.lifecycle import ENDED_JOB, PAYMENT, move
-from agent.models import Closing, Job, Payment, Reservation, Run, SignedAuthorization
+from agent.book.errors import LedgerRefused
+from agent.book.lifecycle import ENDED_JOB, PAYMENT, move
+from agent.book.models import Closing, Job, Payment, Reservation, Run, SignedAuthorization
 
 __all__ = [
     "authorize",

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.audit import iso, observe
-from agent.models import Rest, Run
+from agent.book.audit import iso, observe
+from agent.book.models import Rest, Run
 from vendors.text import clean
 
 __all__ = ["LONGEST_REST", "SHORTEST_REST", "answered", "out_of_reach", "pause_after", "rest", "resting", "tried"]

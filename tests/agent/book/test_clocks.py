@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clocks import FURTHEST, ClockWatch, untimely
+from agent.book.clocks import FURTHEST, ClockWatch, untimely
 from agent.rounds import tick_due
 from agent.runs import cancel
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.money import MAX_USD, MICRO, InvalidAmount, at_rate, parse_usd, usd_json, usd_text, with_tolerance
+from agent.book.money import MAX_USD, MICRO, InvalidAmount, at_rate, parse_usd, usd_json, usd_text, with_tolerance
 
 AMOUNTS = st.integers(min_value=1, max_value=MAX_USD * MICRO)
 

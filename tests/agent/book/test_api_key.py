@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.access import (
+from agent.book.api_key import (
     SCOPES,
     Key,
     granted,

@@ -7,10 +7,10 @@ import json
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.audit import observe
-from agent.ledger import put_job
-from agent.lifecycle import JOB, LIVE_JOB, move
-from agent.models import Ending, Failure, Job, Json, Outcome, Run
+from agent.book.audit import observe
+from agent.book.ledger import put_job
+from agent.book.lifecycle import JOB, LIVE_JOB, move
+from agent.book.models import Ending, Failure, Job, Json, Outcome, Run
 from agent.quoting import drawn
 from vendors.models import JobReport
 from vendors.text import clean

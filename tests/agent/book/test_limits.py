@@ -10,7 +10,7 @@ from bson import ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.limits import (
+from agent.book.limits import (
     LOOK_AGAIN,
     Allowance,
     KeyLimits,
