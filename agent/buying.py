@@ -10,8 +10,8 @@ from agent.book.jobs import fail
 from agent.book.models import Job, Reservation
 from agent.book.money import usd_text
 from agent.book.resting import answered, rest
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
 from agent.purchase import CALL_SECONDS, advance, end_short, of_the_vendor
 from agent.quoting import draw_up, most, quoted, refusal
 from agent.services import Services

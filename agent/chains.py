@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from x402.chain import ChainReader
 from x402.networks import chain_id, register
 

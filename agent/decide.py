@@ -16,7 +16,6 @@ from agent.book.models import Ending, Job, Json, Payment, Run
 from agent.book.money import at_rate, usd_text
 from agent.book.resting import out_of_reach, pause_after, resting, tried
 from agent.buying import buy
-from agent.deadline import Deadline
 from agent.ending import close
 from agent.leased import LeasedRun
 from agent.planner import Plan, Planner
@@ -35,6 +34,7 @@ from agent.planner.context import (
     worth_waiting_for,
 )
 from agent.planner.stub import StubPlanner
+from agent.process.deadline import Deadline
 from agent.purchase import RESEND_SECONDS
 from agent.services import Services
 from agent.spending import Standing, limits_of, short, survey

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from agent.book.errors import ConfigurationError
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.wallet import Wallet
 from x402.signers import LocalSigner, Signer
 

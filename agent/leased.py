@@ -9,8 +9,8 @@ from agent.book.api_key import Key
 from agent.book.audit import observe
 from agent.book.lifecycle import RunPhase
 from agent.book.models import Json, Outbox, PhaseEntered, Run
+from agent.process.world import World
 from agent.store.runs import RunStore
-from agent.world import World
 
 __all__ = ["MAX_HISTORY", "LeasedRun"]
 

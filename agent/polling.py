@@ -10,8 +10,8 @@ from agent.book.jobs import fail, follow, overdue
 from agent.book.ledger import put_job
 from agent.book.lifecycle import LIVE_JOB
 from agent.book.models import Job
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
 from agent.purchase import CALL_SECONDS
 from agent.services import Services
 from vendors.errors import InvalidVendor, VendorError, VendorRefused

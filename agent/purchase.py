@@ -23,8 +23,8 @@ from agent.book.limits import POLICY_VERSION, Limits, Scope
 from agent.book.models import Ending, Job, Json, Reservation
 from agent.book.money import usd_text
 from agent.book.resting import answered, rest
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, take, uncounted
 from agent.stopping import Stop, Stopped, policy_of, reason_to_stop

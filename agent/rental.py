@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.deadline import Deadline
 from agent.decide import decide
 from agent.leased import LeasedRun
 from agent.planner import Planner
 from agent.polling import poll_jobs
+from agent.process.deadline import Deadline
 from agent.services import Services
 from agent.step import Step
 

@@ -19,12 +19,12 @@ from agent.book.errors import RestoreRefused
 from agent.book.limits import wallet_sums
 from agent.book.models import Run
 from agent.book.money import usd_text
-from agent.per_loop import PerLoop
+from agent.process.per_loop import PerLoop
+from agent.process.world import World
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.mark import Answered, Mark, MarkStore, Restored
 from agent.store.runs import RunStore
-from agent.world import World
 
 __all__ = ["LOOK_SECONDS", "WHAT_TO_DO", "Held", "RestoreWatch", "answer_for", "notice_in_place"]
 

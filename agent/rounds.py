@@ -17,7 +17,7 @@ from typing import Final
 from bson import ObjectId
 
 from agent.book.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
-from agent.deadline import Deadline
+from agent.process.deadline import Deadline
 from agent.services import Services
 from agent.store.due import Due
 from agent.tick import LOOK_AGAIN, TickResult, tick

@@ -14,8 +14,8 @@ from agent.book.audit import observe
 from agent.book.errors import LeaseLost, RunBusy, RunNotFound, TooManyRuns
 from agent.book.models import Constraints, Run
 from agent.book.money import usd_text
+from agent.process.world import World
 from agent.store.runs import RunStore
-from agent.world import World
 
 if TYPE_CHECKING:
     from agent.services import Services

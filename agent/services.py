@@ -8,10 +8,11 @@ from typing import Protocol
 
 import httpx
 
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
+from agent.process.settings import Settings
+from agent.process.world import World
 from agent.restored import RestoreWatch
-from agent.settings import Settings
 from agent.step import Step
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
@@ -19,7 +20,6 @@ from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet import Wallet
-from agent.world import World
 from vendors.client import VendorClient
 from x402.chain import ChainReader
 

@@ -16,8 +16,8 @@ from typing import Final
 
 from agent.book.api_key import Key, Token, minute_of, parse, same, share, until_next_minute, unusable
 from agent.book.errors import NotAdmitted, PurserError, RateLimited, StoreUnavailable
+from agent.process.world import World
 from agent.store.keys import KeyStore
-from agent.world import World
 
 __all__ = ["FRESH_SECONDS", "Turnstile"]
 

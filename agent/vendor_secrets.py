@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 
 from agent.book.errors import ConfigurationError, VendorNotFound
 from agent.book.limits import off_limits
-from agent.logs import keep_out
+from agent.process.logs import keep_out
+from agent.process.sealing_keys import parse_keys
+from agent.process.settings import Settings
 from agent.sealing import CannotOpen, Seals
-from agent.sealing_keys import parse_keys
-from agent.settings import Settings
 from agent.store.vendors import VendorStore
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor

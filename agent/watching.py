@@ -16,8 +16,8 @@ from agent.book import booking, ledger
 from agent.book.errors import WalletShort, WalletUnfit
 from agent.book.models import LAST_SECOND, Run, SignedAuthorization
 from agent.book.money import usd_text
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
 from agent.services import Services
 from x402.chain import Block, ChainReader, Fate, Unused
 from x402.chain_purse import look_up

@@ -11,10 +11,11 @@ from agent.chains import open_chains, register_assets
 from agent.keys import open_wallet
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
+from agent.process.settings import Settings
+from agent.process.world import World
 from agent.rental import Rental
 from agent.restored import RestoreWatch
 from agent.services import Services
-from agent.settings import Settings
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore
@@ -23,7 +24,6 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
-from agent.world import World
 from vendors.client import MAX_BODY, VendorClient, make_http_client
 from x402.client import BoundedTransport, tls_context
 

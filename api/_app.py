@@ -8,7 +8,7 @@ from typing import Final
 
 from fastapi import FastAPI
 
-from agent.environment import on_platform
+from agent.process.environment import on_platform
 from api import (
     _docs,
     agent_cancel,

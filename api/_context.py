@@ -15,8 +15,9 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from agent.book.errors import ConfigurationError
-from agent.per_loop import PerLoop
-from agent.settings import Settings, load_settings
+from agent.process.per_loop import PerLoop
+from agent.process.settings import Settings, load_settings
+from agent.process.world import World, real_world
 from agent.store import open_database
 from agent.store.collections import Database
 from agent.store.due import DueStore
@@ -24,7 +25,6 @@ from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.turnstile import Turnstile
-from agent.world import World, real_world
 from api._problems import ProblemError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from agent.logs import about
+from agent.process.logs import about
 from api._problems import FieldError, ProblemError, fault, problem
 
 __all__ = ["MAX_HEADERS", "MAX_URL", "Envelope"]

@@ -4,8 +4,8 @@ import gc
 
 gc.disable()  # imports leave nothing to collect, and looking for it is a tenth of a cold start
 
-from agent import logs  # noqa: E402
-from agent.environment import on_platform  # noqa: E402
+from agent.process import logs  # noqa: E402
+from agent.process.environment import on_platform  # noqa: E402
 from api._app import create_app  # noqa: E402
 
 logs.configure(platform=on_platform())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.book.errors import ConfigurationError
-from agent.settings import Settings
+from agent.process.settings import Settings
 
 __all__ = ["check_complete"]
 

@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from scripts.client.api import Client
 from scripts.client.errors import ClientError
 from scripts.complete import check_complete

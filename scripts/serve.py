@@ -11,7 +11,7 @@ from typing import Final
 import uvicorn
 
 from agent.book.errors import ConfigurationError
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.store import open_database
 from scripts.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
 from scripts.complete import check_complete

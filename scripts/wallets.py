@@ -14,9 +14,9 @@ from pydantic import SecretStr
 
 from agent.book.errors import ConfigurationError
 from agent.book.money import usd_text
-from agent.held_keys import keystore_password, read_keystore
-from agent.private_files import open_private
-from agent.settings import Settings
+from agent.process.held_keys import keystore_password, read_keystore
+from agent.process.private_files import open_private
+from agent.process.settings import Settings
 from x402.errors import ChainError
 from x402.keccak import checksum_address
 from x402.keystore import KeystoreError, lock, stated_address, unlock

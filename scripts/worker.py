@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Final
 
 from agent.book.errors import ConfigurationError, StoreUnavailable
-from agent.logs import configure
+from agent.process.logs import configure
+from agent.process.settings import Settings
 from agent.rounds import Round
 from agent.services import Services
-from agent.settings import Settings
 from scripts.complete import check_complete
 
 __all__ = ["Worker", "run_worker"]
@@ -134,9 +134,9 @@ def run_worker(settings: Settings, grace: float, note: Callable[[str], None]) ->
 
 
 async def _work(settings: Settings, grace: float, note: Callable[[str], None]) -> Worker:
+    from agent.process.world import real_world
     from agent.store import open_database
     from agent.wiring import wire
-    from agent.world import real_world
 
     database = open_database(settings)
     services = wire(settings, real_world(), database)

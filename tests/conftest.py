@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 
 _OURS = (*(name.upper() for name in Settings.model_fields), "GPU_VENDOR_SECRET_")
 
@@ -23,4 +23,4 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in list(os.environ):
         if name.startswith(_OURS):
             monkeypatch.delenv(name)
-    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / "none")
+    monkeypatch.setattr("agent.process.environment.ENV_FILE", tmp_path / "none")

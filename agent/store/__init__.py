@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.book.errors import ConfigurationError
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.store.collections import Database
 
 __all__ = ["open_database"]

@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 from pymongo.read_concern import ReadConcern
 
 from agent.book.errors import ConfigurationError, StoreUnavailable
-from agent.per_loop import PerLoop
+from agent.process.per_loop import PerLoop
 from agent.store.collections import Bson, DuplicateId, Keys, projection
 
 __all__ = ["MongoDatabase"]

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.wallet import MAX_VALIDITY
 from scripts.client.shapes import Payment
 from x402.chain import ChainReader, Fate, Used

@@ -180,7 +180,7 @@ def _sink(output: Path | None) -> Iterator[TextIO]:
     if output is None:
         yield sys.stdout
         return
-    from agent.private_files import open_private
+    from agent.process.private_files import open_private
 
     if output.exists() and not output.is_file():
         raise typer.BadParameter(f"{output} is no file", param_hint="--output")

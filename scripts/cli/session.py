@@ -15,7 +15,7 @@ from scripts.exits import Exit
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from agent.settings import Settings
+    from agent.process.settings import Settings
     from scripts.client.api import Client
     from scripts.client.errors import Refused
 
@@ -51,7 +51,7 @@ def say(*shown: RenderableType) -> None:
 
 def settings_now() -> Settings:
     """The settings, read from the environment and `.env`."""
-    from agent.settings import load_settings
+    from agent.process.settings import load_settings
 
     return load_settings()
 
@@ -60,7 +60,7 @@ def settings_now() -> Settings:
 def session(as_json: bool) -> Iterator[Session]:
     """A client of the server that PURSER_URL names; errors inside end the command with their exit code."""
     with failing(as_json):
-        from agent.environment import environment
+        from agent.process.environment import environment
         from scripts.client.api import Client
 
         told = environment()

@@ -11,7 +11,7 @@ from scripts.cli.options import JsonFlag, dollars_or_zero
 from scripts.cli.session import failing, say, settings_now
 
 if TYPE_CHECKING:
-    from agent.settings import Settings
+    from agent.process.settings import Settings
     from agent.store.collections import Database
 
 __all__ = ["init"]
@@ -70,10 +70,10 @@ def init(
 
 async def _prepared(settings: Settings, spent: int | None, *, in_place: bool) -> tuple[str | None, str | None]:
     """Why nothing is bought on the database (None: it is no restored backup), and what was counted."""
+    from agent.process.world import real_world
     from agent.restored import RestoreWatch, answer_for, notice_in_place
     from agent.store import open_database
     from agent.store.runs import RunStore
-    from agent.world import real_world
 
     database, world, counted = open_database(settings), real_world(), None
     try:

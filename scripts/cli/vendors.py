@@ -164,7 +164,7 @@ def _secret(file: Path | None) -> str | None:
     if file is None:
         return None
     from agent.book.errors import ConfigurationError
-    from agent.private_files import read_private
+    from agent.process.private_files import read_private
 
     try:
         if str(file) == "-":

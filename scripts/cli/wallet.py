@@ -15,7 +15,7 @@ from scripts.cli.session import failing, say, settings_now
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from agent.settings import Settings
+    from agent.process.settings import Settings
     from x402.secp256k1 import SigningKey
 
 __all__ = ["app"]

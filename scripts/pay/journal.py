@@ -19,7 +19,7 @@ from typing import Final, Self
 
 from agent.book.errors import ConfigurationError
 from agent.book.models import SignedAuthorization
-from agent.private_files import open_private
+from agent.process.private_files import open_private
 from x402.codec import Json, JsonObject, load_json, to_json
 
 __all__ = [

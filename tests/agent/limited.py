@@ -10,7 +10,7 @@ import pytest
 
 from agent.book.limits import Allowance
 from agent.book.models import Run
-from agent.settings import Settings
+from agent.process.settings import Settings
 from tests.agent.killing import Killed
 from tests.agent.stage import Stage
 

@@ -19,10 +19,11 @@ from agent.book.errors import RunBusy
 from agent.book.models import Constraints, Job, Observation, Payment, Run
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
+from agent.process.settings import Settings
+from agent.process.world import World
 from agent.restored import RestoreWatch
 from agent.runs import Order, start
 from agent.services import Services
-from agent.settings import Settings
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
@@ -30,7 +31,6 @@ from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
 from agent.wallet import Wallet
 from agent.wiring import wire
-from agent.world import World
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.dropping import ConnectionDropped

@@ -14,13 +14,13 @@ from agent.book.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
 from agent.book.ledger import reserve
 from agent.book.models import Constraints, Run
 from agent.planner.fireworks import FireworksPlanner
+from agent.process.settings import load_settings
+from agent.process.world import real_world
 from agent.quoting import refusal
 from agent.rental import Rental
-from agent.settings import load_settings
 from agent.store.embedded import EmbeddedDatabase
 from agent.wallet import Wallet
 from agent.wiring import wire
-from agent.world import real_world
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import KEY, Stage, a_stage

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.process.sealing_keys import MAX_KEYS, parse_keys
 from agent.sealing import CannotOpen, NoKeys, Seals
-from agent.sealing_keys import MAX_KEYS, parse_keys
 
 VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F))
 SECRETS = st.text(VISIBLE, min_size=1, max_size=200)

@@ -12,14 +12,14 @@ import pytest
 from bson import ObjectId
 
 from agent.book.models import Constraints
+from agent.process.settings import Settings
+from agent.process.world import World
 from agent.rounds import Done, Round
 from agent.runs import Order, start
-from agent.settings import Settings
 from agent.store.collections import Collection, Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.mongo import CONNECTIONS
 from agent.wiring import wire
-from agent.world import World
 from tests.sim.loop import VirtualClock, VirtualLoop
 
 

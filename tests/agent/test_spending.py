@@ -19,7 +19,7 @@ from agent.book.models import Run
 from agent.planner import Asked, Plan, Planner
 from agent.planner.context import PlanContext, StartJob, beyond
 from agent.planner.prompt import question
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.spending import short, survey, take
 from agent.store.allowances import AllowanceStore
 from tests.agent.killing import Reaper

@@ -11,7 +11,7 @@ import pytest
 
 from agent import runs
 from agent.book.models import Run
-from agent.settings import Settings
+from agent.process.settings import Settings
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from agent.book.errors import ConfigurationError
+from agent.process.settings import Settings
 from agent.sealing import Seals
-from agent.settings import Settings
 from agent.vendor_secrets import token_of
 from tests.agent.stage import Stage, a_stage
 from tests.agent.store.test_vendors import VENDOR

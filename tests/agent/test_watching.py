@@ -10,10 +10,10 @@ import pytest
 
 from agent import watching
 from agent.book.models import Run
-from agent.settings import Settings
+from agent.process.settings import Settings
+from agent.process.world import real_world
 from agent.watching import CHAIN_PATIENCE
 from agent.wiring import wire
-from agent.world import real_world
 from tests.agent.chain import LedgerChain
 from tests.agent.stage import START, Stage, a_stage
 from tests.x402.samples import usual

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from agent.settings import Settings
+from agent.process.settings import Settings
+from agent.process.world import real_world
 from agent.store.embedded import EmbeddedDatabase
 from agent.wiring import wire
-from agent.world import real_world
 from api._context import Context
 from tests.vendors.samples import a_vendor
 from tests.vendors.server import ScriptedVendor, reply

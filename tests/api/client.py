@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from api._app import create_app
 from api._context import Context
 from tests.agent.stage import Stage, a_stage

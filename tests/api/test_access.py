@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from agent.book.errors import StoreUnavailable
-from agent.settings import load_settings
+from agent.process.settings import load_settings
 from api._app import create_app
 from api._context import Context
 from tests.agent.stage import KEY

@@ -12,9 +12,9 @@ import httpx
 import pytest
 from bson import ObjectId
 
-from agent import logs
 from agent.book.errors import StoreUnavailable
-from agent.settings import Settings
+from agent.process import logs
+from agent.process.settings import Settings
 from agent.store import open_database
 from scripts.client.api import Client
 from scripts.seed import seed

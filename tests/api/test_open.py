@@ -12,7 +12,7 @@ import httpx
 import pytest
 import uvicorn
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.store.embedded import EmbeddedDatabase
 from api._app import create_app
 from api._context import Context

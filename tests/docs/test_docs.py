@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from agent.book.lifecycle import JOB, PAYMENT, RUN, diagram
-from agent.environment import PLATFORMS
-from agent.settings import Settings
+from agent.process.environment import PLATFORMS
+from agent.process.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(path for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

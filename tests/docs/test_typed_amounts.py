@@ -11,7 +11,7 @@ from typer.core import TyperGroup, TyperOption
 from typer.testing import CliRunner
 
 from agent.book.money import InvalidAmount, parse_usd
-from agent.settings import Settings as AgentSettings
+from agent.process.settings import Settings as AgentSettings
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import Settings as VendorSettings
 from gpu_vendor_mock.settings import load_settings

@@ -15,13 +15,13 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from agent.process.settings import Settings
+from agent.process.world import World
 from agent.services import Services
-from agent.settings import Settings
 from agent.store.embedded import EmbeddedDatabase
 from agent.vendor_secrets import token_of
 from agent.wallet import Wallet
 from agent.wiring import wire
-from agent.world import World
 from api._app import create_app as create_api
 from api._context import Context
 from gpu_vendor_mock.app import create_app

@@ -14,15 +14,15 @@ import httpx
 
 from agent.book.errors import RunBusy
 from agent.book.models import Constraints, Run
+from agent.process.settings import Settings
+from agent.process.world import World, real_world
 from agent.runs import Order, start
 from agent.services import Services
-from agent.settings import Settings
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
 from agent.tick import tick
 from agent.wiring import wire
-from agent.world import World, real_world
 from gpu_vendor_mock.catalog import Persona
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from tests.agent.killing import Killed

@@ -267,7 +267,7 @@ def test_ctrl_c_ends_a_command_quietly(command: Purser, elsewhere: pytest.Monkey
     def interrupted() -> None:
         raise KeyboardInterrupt
 
-    elsewhere.setattr("agent.environment.environment", interrupted)
+    elsewhere.setattr("agent.process.environment.environment", interrupted)
     result = command("runs")
 
     assert (result.exit_code, result.output) == (Exit.INTERRUPTED, "")

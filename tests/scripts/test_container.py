@@ -16,7 +16,7 @@ import httpx
 import pytest
 import yaml
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from scripts.exits import Exit
 from scripts.servers import ROOT, ServerProcess, clean
 

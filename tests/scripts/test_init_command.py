@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from scripts.exits import Exit

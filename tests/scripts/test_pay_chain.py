@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from agent.book.errors import ConfigurationError
-from agent.settings import Settings
+from agent.process.settings import Settings
 from scripts.http_client import http_client
 from scripts.pay.values import PayExit
 from scripts.wallets import held_by

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from scripts.pay.values import PayExit
 from scripts.pay.view import body_bytes, write_body
 from scripts.servers import ROOT, clean

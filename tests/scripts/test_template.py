@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from scripts.lambda_handler import RESERVE_SECONDS, TICK_EVENT
 from scripts.servers import ROOT
 from scripts.shipped_size import OURS

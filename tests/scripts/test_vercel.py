@@ -99,7 +99,7 @@ def test_each_cron_is_a_route_that_get_reaches_on_a_free_plan() -> None:
 
 def test_functions_have_time_for_a_round_and_ship_no_tests() -> None:
     """The limit is above the longest tick that settings allow, and within a free plan's 300 s."""
-    from agent.settings import Settings
+    from agent.process.settings import Settings
 
     (limits,) = CONFIG["functions"].values()
     longest = next(

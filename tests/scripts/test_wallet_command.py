@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from typer.testing import CliRunner, Result
 
 from agent.book.errors import ConfigurationError
-from agent.settings import load_settings
+from agent.process.settings import load_settings
 from scripts import wallets
 from scripts.cli.tree import command_line
 from scripts.exits import Exit

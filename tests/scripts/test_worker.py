@@ -14,8 +14,8 @@ from agent import rounds
 from agent.book.errors import StoreUnavailable
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
+from agent.process.settings import Settings
 from agent.restored import answer_for
-from agent.settings import Settings
 from agent.store.due import Due, DueStore
 from scripts.cli.tree import command_line
 from scripts.exits import Exit

@@ -16,8 +16,8 @@ from bson import ObjectId
 
 from agent.book.errors import RunBusy, StoreUnavailable
 from agent.book.models import Constraints, Run
+from agent.process.settings import Settings
 from agent.runs import Order, start
-from agent.settings import Settings
 from agent.store.runs import RunStore
 from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG

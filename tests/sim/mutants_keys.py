@@ -11,11 +11,11 @@ from agent import runs, spending
 from agent.book.limits import Limits, Scope
 from agent.book.models import Run
 from agent.leased import LeasedRun
+from agent.process.world import World
 from agent.runs import Order
 from agent.services import Services
 from agent.store.allowances import AllowanceStore
 from agent.store.runs import RunStore
-from agent.world import World
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
 
 _ANY = 10**15

@@ -13,8 +13,8 @@ from agent import purchase, quoting, stopping
 from agent.book import ledger
 from agent.book.models import Job, Run
 from agent.book.models import SignedAuthorization as Signed
-from agent.deadline import Deadline
 from agent.leased import LeasedRun
+from agent.process.deadline import Deadline
 from agent.services import Services
 from agent.wallet import Wallet
 from tests.sim.mutants_hunt import Patch, everywhere, mutant

@@ -15,7 +15,7 @@ from unittest import mock
 from agent.book.limits import KeyLimits
 from agent.book.models import Constraints
 from agent.book.money import at_rate
-from agent.settings import Settings
+from agent.process.settings import Settings
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona
 from gpu_vendor_mock.faults import Endpoint, FaultName
 from tests.agent.stage import START

@@ -26,10 +26,11 @@ from agent.book.api_key import Key
 from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.limits import KeyLimits
 from agent.book.models import Run
+from agent.process.settings import MOCK_SECRET
+from agent.process.world import World as Seam
 from agent.rounds import tick_due
 from agent.runs import Order
 from agent.services import Services
-from agent.settings import MOCK_SECRET
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore
@@ -38,7 +39,6 @@ from agent.store.vendors import VendorStore
 from agent.tick import tick
 from agent.wallet import Wallet
 from agent.wiring import wire
-from agent.world import World as Seam
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.faults import FAULT_HEADER, FaultName, parse_faults
 from gpu_vendor_mock.journal import Journal

@@ -12,6 +12,7 @@ import pytest
 from agent.book import ledger
 from agent.book.audit import observe
 from agent.book.models import INDEXES, Closing, Lease, Outcome
+from agent.process.world import real_world
 from agent.restored import answer_for, notice_in_place
 from agent.store import mongo
 from agent.store.allowances import AllowanceStore
@@ -20,7 +21,6 @@ from agent.store.mongo import MongoDatabase
 from agent.store.places import PlaceStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.world import real_world
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 from tests.agent.store.test_vendors import VENDOR
 from tests.wire.given import fresh_name, needs_server, server_uri

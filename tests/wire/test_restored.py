@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from agent.process.world import real_world
 from agent.restored import RestoreWatch
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
-from agent.world import real_world
 from scripts.exits import Exit
 from scripts.servers import clean, vendor_server
 from tests.agent.builders import a_run

@@ -18,11 +18,11 @@ import httpx
 import pytest
 
 from agent.book.models import Constraints, Run
+from agent.process.world import real_world
 from agent.runs import Order, start
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.world import real_world
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.servers import ServerProcess, clean, vendor_server

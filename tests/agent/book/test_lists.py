@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from agent.settings import Settings
+from agent.process.settings import Settings
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.limited import SECOND, codes, paid, reserved_only
 from tests.agent.stage import a_stage

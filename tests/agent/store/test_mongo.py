@@ -17,7 +17,7 @@ from pymongo.errors import BulkWriteError
 
 from agent.book.errors import ConfigurationError, StoreUnavailable
 from agent.book.models import INDEXES
-from agent.settings import load_settings
+from agent.process.settings import load_settings
 from agent.store import mongo, open_database
 from agent.store.mongo import MongoDatabase
 

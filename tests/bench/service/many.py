@@ -11,13 +11,13 @@ from typing import Final
 from agent.book.models import Constraints
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
+from agent.process.settings import Settings
+from agent.process.world import real_world
 from agent.rounds import Round
 from agent.runs import Order, start
 from agent.services import Services
-from agent.settings import Settings
 from agent.store.mongo import MongoDatabase
 from agent.wiring import wire
-from agent.world import real_world
 from tests.bench.service.table import Figure
 from vendors.models import Vendor
 

@@ -8,8 +8,8 @@ import pytest
 
 from agent.book.errors import ConfigurationError
 from agent.book.limits import Limits
-from agent.environment import PLATFORMS
-from agent.settings import MOCK_SECRET, Settings, load_settings
+from agent.process.environment import PLATFORMS
+from agent.process.settings import MOCK_SECRET, Settings, load_settings
 from agent.vendor_secrets import seals_of
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
@@ -128,7 +128,7 @@ def test_blank_means_not_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     assert load_settings().mongodb_uri is None
 
     (tmp_path / ".env").write_text("MAX_PER_DAY=5\n")
-    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr("agent.process.environment.ENV_FILE", tmp_path / ".env")
     assert load_settings().max_per_day == 5_000_000
 
 
@@ -137,7 +137,7 @@ def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monke
     (tmp_path / ".env").write_text(
         "API_TOKEN=from-file\nCRON_SECRET=from-file-from-file\nGPU_VENDOR_SECRET_X=from-file\n"
     )
-    monkeypatch.setattr("agent.environment.ENV_FILE", tmp_path / ".env")
+    monkeypatch.setattr("agent.process.environment.ENV_FILE", tmp_path / ".env")
     monkeypatch.setenv("API_TOKEN", "from-environment")
 
     settings = load_settings()

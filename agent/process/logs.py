@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from agent.redaction import Redactor
+from agent.process.redaction import Redactor
 
 if TYPE_CHECKING:
     from structlog.stdlib import ProcessorFormatter

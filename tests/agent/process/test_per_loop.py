@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agent.per_loop import PerLoop
+from agent.process.per_loop import PerLoop
 
 
 class Client:

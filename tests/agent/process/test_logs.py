@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from agent import logs
-from agent.settings import Settings
+from agent.process import logs
+from agent.process.settings import Settings
 from agent.vendor_secrets import seals_of, token_of
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.servers import ROOT, clean
@@ -146,7 +146,7 @@ def test_what_could_steer_a_terminal_is_not_passed_on() -> None:
 
 PROGRAM = """
 import logging, sys
-from agent import logs
+from agent.process import logs
 if sys.argv[1] == "platform":
     logging.basicConfig(level=logging.INFO, format="PLATFORM %(message)s", stream=sys.stdout)
 logging.config = __import__("logging.config").config
@@ -186,8 +186,8 @@ def test_what_is_learnt_from_the_environment_is_kept_out(
     monkeypatch: pytest.MonkeyPatch, kept: Kept, tmp_path: Path
 ) -> None:
     """Every secret setting, and the keystore's password, which comes from a file."""
-    from agent.held_keys import keystore_password
-    from agent.settings import load_settings
+    from agent.process.held_keys import keystore_password
+    from agent.process.settings import load_settings
 
     secrets = {
         "MONGODB_URI": "mongodb://u:pass-of-mongo@127.0.0.1:1",

@@ -8,8 +8,8 @@ from typing import Final
 from pydantic import SecretStr
 
 from agent.book.errors import ConfigurationError
-from agent.logs import keep_out
-from agent.private_files import read_private
+from agent.process.logs import keep_out
+from agent.process.private_files import read_private
 from x402.keystore import KeystoreError, unlock
 from x402.secp256k1 import SigningKey
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.redaction import Redactor
+from agent.process.redaction import Redactor
 from tests.agent.stage import KEY
 
 PAYMENT = {"x402Version": 2, "payload": {"signature": "0x" + "ab" * 65}}

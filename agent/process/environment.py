@@ -1,4 +1,4 @@
-"""The one place that reads the environment, and `.env` in the working directory. `agent.settings` checks it.
+"""The one place that reads the environment, and `.env` in the working directory; `settings` beside it checks it.
 
 Apart from it, so that a command that only asks a server need not load what settings are checked with.
 """

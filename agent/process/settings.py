@@ -27,10 +27,10 @@ from pydantic import (
 from agent.book.errors import ConfigurationError
 from agent.book.limits import FirstSeen, Limits
 from agent.book.money import parse_usd
-from agent.environment import PLATFORMS, environment, on_platform
-from agent.logs import keep_out
-from agent.own_memory import close_memory
-from agent.sealing_keys import parse_keys
+from agent.process.environment import PLATFORMS, environment, on_platform
+from agent.process.logs import keep_out
+from agent.process.own_memory import close_memory
+from agent.process.sealing_keys import parse_keys
 from vendors.models import is_token
 from x402.chain_urls import parse_urls
 from x402.codec import decimal_text
@@ -290,7 +290,7 @@ class Settings(BaseModel):
         Raises:
             ConfigurationError: the keystore cannot be opened.
         """
-        from agent.held_keys import held_key  # a process that only shows runs needs no keys
+        from agent.process.held_keys import held_key  # a process that only shows runs needs no keys
 
         password = self.purser_keystore_password, self.purser_keystore_password_file
         return held_key(self.x402_private_key, self.x402_keystore, *password)
