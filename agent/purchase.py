@@ -28,7 +28,7 @@ from agent.process.deadline import Deadline
 from agent.services import Services
 from agent.spending import limits_of, scopes_of, take, uncounted
 from agent.stopping import Stop, Stopped, policy_of, reason_to_stop
-from agent.wallet import MAX_VALIDITY
+from agent.wallet.wallet import MAX_VALIDITY
 from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
 from vendors.errors import (
     ContractBroken,

@@ -19,7 +19,7 @@ from agent.store.due import DueStore
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from vendors.client import VendorClient
 from x402.chain import ChainReader
 

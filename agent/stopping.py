@@ -15,7 +15,7 @@ from agent.book.models import Reservation, Run
 from agent.leased import LeasedRun
 from agent.services import Services
 from agent.spending import limits_of
-from agent.wallet import MAX_VALIDITY
+from agent.wallet.wallet import MAX_VALIDITY
 from vendors.answers import Call
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor

@@ -7,8 +7,6 @@ from functools import partial
 import httpx
 
 from agent.book.money import MICRO
-from agent.chains import open_chains, register_assets
-from agent.keys import open_wallet
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.process.settings import Settings
@@ -23,7 +21,9 @@ from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.vendor_secrets import token_of
-from agent.wallet import Wallet
+from agent.wallet.chains import open_chains, register_assets
+from agent.wallet.opening import open_wallet
+from agent.wallet.wallet import Wallet
 from vendors.client import MAX_BODY, VendorClient, make_http_client
 from x402.client import BoundedTransport, tls_context
 

@@ -77,7 +77,7 @@ def open_own_signer(settings: Settings, http: httpx.AsyncClient) -> Signer:
     Raises:
         ConfigurationError: there is none, or it cannot be opened.
     """
-    from agent.keys import open_signer
+    from agent.wallet.opening import open_signer
 
     return open_signer(_with_password(own_wallet(settings)), http)
 
@@ -154,7 +154,7 @@ async def balances(settings: Settings, owner: str, networks: frozenset[str] | No
         ConfigurationError: no node is set for one of them, or no token is known there.
         ChainError: a node did not answer, or not to the point.
     """
-    from agent.chains import open_chains, register_assets
+    from agent.wallet.chains import open_chains, register_assets
     from scripts.http_client import http_client
 
     register_assets(settings)
@@ -179,7 +179,7 @@ async def held_by(settings: Settings, dry_run: bool, http: httpx.AsyncClient, to
     Raises:
         ConfigurationError: there is no wallet, or its address cannot be read.
     """
-    from agent.chains import open_chains
+    from agent.wallet.chains import open_chains
     from x402.chain_purse import look_up
 
     chains = open_chains(settings, http)
@@ -197,7 +197,7 @@ async def held_by(settings: Settings, dry_run: bool, http: httpx.AsyncClient, to
 async def became_of(settings: Settings, http: httpx.AsyncClient, signed: SignedAuthorization) -> Fate | None:
     """What the chain shows of an authorization, in 30 seconds at the most. None: no node is set, or none can
     tell."""
-    from agent.chains import open_chains
+    from agent.wallet.chains import open_chains
     from x402.decode import decode_payment
 
     chain, token = open_chains(settings, http).get(signed.network), asset(signed.network, signed.asset)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from agent.process.settings import Settings
-from agent.wallet import MAX_VALIDITY
+from agent.wallet.wallet import MAX_VALIDITY
 from scripts.client.shapes import Payment
 from x402.chain import ChainReader, Fate, Used
 from x402.errors import ChainError
@@ -35,7 +35,7 @@ class ChainWitness:
         return asyncio.run(self._ask(payments))
 
     async def _ask(self, payments: Sequence[Payment]) -> tuple[str, ...]:
-        from agent.chains import open_chains, register_assets
+        from agent.wallet.chains import open_chains, register_assets
         from scripts.http_client import http_client
 
         register_assets(self._settings)

@@ -79,7 +79,7 @@ def pay(
         from functools import partial
 
         from agent.book.limits import allowed
-        from agent.chains import register_assets
+        from agent.wallet.chains import register_assets
         from scripts.http_client import http_client
         from scripts.pay.buy import pay as carry_out
         from scripts.pay.journal import Journal

@@ -18,7 +18,7 @@ import httpx
 from agent.planner import Plan, Planner
 from agent.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from x402.chain import Block, ChainReader, Fate
 from x402.eip3009 import TypedAuthorization
 from x402.networks import Asset

@@ -29,7 +29,7 @@ from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import TickResult, tick
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from tests.agent.builders import NOW
 from tests.x402.samples import KEY, challenge, offer
 from x402.codec import Json

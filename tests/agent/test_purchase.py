@@ -19,7 +19,7 @@ from agent.process.world import real_world
 from agent.quoting import refusal
 from agent.rental import Rental
 from agent.store.embedded import EmbeddedDatabase
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from tests.agent.builders import NOW, a_job, a_reservation, a_run, an_authorization
 from tests.agent.killing import Killed, Reaper

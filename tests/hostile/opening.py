@@ -20,7 +20,7 @@ from agent.process.world import World
 from agent.services import Services
 from agent.store.embedded import EmbeddedDatabase
 from agent.vendor_secrets import token_of
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from api._app import create_app as create_api
 from api._context import Context

@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 import agent.tick
-import agent.wallet
+import agent.wallet.wallet
 from agent import purchase, quoting, stopping
 from agent.book import ledger
 from agent.book.models import Job, Run
@@ -16,7 +16,7 @@ from agent.book.models import SignedAuthorization as Signed
 from agent.leased import LeasedRun
 from agent.process.deadline import Deadline
 from agent.services import Services
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
 from vendors.client import VendorClient
 from vendors.models import Quote, Rejected, Submitted, Vendor
@@ -151,4 +151,4 @@ def any_tolerance(patch: Patch) -> None:
 @mutant("happy path")
 def any_window(patch: Patch) -> None:
     """An authorization is valid for a day."""
-    patch.setattr(agent.wallet, "window", lambda _offer, start, _longest: (start, start + 86_400))
+    patch.setattr(agent.wallet.wallet, "window", lambda _offer, start, _longest: (start, start + 86_400))

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 
 from agent.book.models import SignedAuthorization
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from tests.sim.oracle import Wrong
 from x402.wire import Challenge, Offer
 

@@ -37,7 +37,7 @@ from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.tick import tick
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.faults import FAULT_HEADER, FaultName, parse_faults

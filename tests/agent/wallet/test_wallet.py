@@ -16,9 +16,9 @@ from coincurve._libsecp256k1 import ffi  # type: ignore[import-not-found]
 
 from agent.book.errors import ConfigurationError, LeaseLost
 from agent.book.models import Run
-from agent.keys import open_signer, open_wallet
 from agent.process.settings import Settings, load_settings
-from agent.wallet import Wallet
+from agent.wallet.opening import open_signer, open_wallet
+from agent.wallet.wallet import Wallet
 from tests.agent.stage import KEY, Stage, a_stage
 from tests.tracebacks import shown
 from tests.x402.coinbase import KEY_ID, coinbase, p256_der

@@ -6,7 +6,7 @@ import httpx
 
 from agent.book.errors import ConfigurationError
 from agent.process.settings import Settings
-from agent.wallet import Wallet
+from agent.wallet.wallet import Wallet
 from x402.signers import LocalSigner, Signer
 
 __all__ = ["open_signer", "open_wallet"]
