@@ -13,6 +13,7 @@ from agent.process.settings import Settings
 from agent.process.world import World
 from agent.rental import Rental
 from agent.restored import RestoreWatch
+from agent.secrets.vendor_secrets import token_of
 from agent.services import Services
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
@@ -20,7 +21,6 @@ from agent.store.due import DueStore
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.vendor_secrets import token_of
 from agent.wallet.chains import open_chains, register_assets
 from agent.wallet.opening import open_wallet
 from agent.wallet.wallet import Wallet

@@ -14,8 +14,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.json_schema import SkipJsonSchema
 
 from agent.book.errors import ConfigurationError
-from agent.sealing import NoKeys
-from agent.vendor_secrets import reseal, seals_of
+from agent.secrets.sealing import NoKeys
+from agent.secrets.vendor_secrets import reseal, seals_of
 from api._access import Reader, Runner, admin
 from api._context import Context, ContextOf
 from api._fields import VENDOR_ID, Answer, RequestBody, RunId, Secret, UsdIn, Whole

@@ -17,9 +17,9 @@ from uvicorn.server import ServerState
 
 from agent.process.settings import Settings
 from agent.process.world import World
+from agent.secrets.vendor_secrets import token_of
 from agent.services import Services
 from agent.store.embedded import EmbeddedDatabase
-from agent.vendor_secrets import token_of
 from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from api._app import create_app as create_api

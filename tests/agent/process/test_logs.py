@@ -19,7 +19,7 @@ import pytest
 
 from agent.process import logs
 from agent.process.settings import Settings
-from agent.vendor_secrets import seals_of, token_of
+from agent.secrets.vendor_secrets import seals_of, token_of
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from scripts.servers import ROOT, clean
 from tests.agent.stage import registered

@@ -10,7 +10,7 @@ from agent.book.errors import ConfigurationError
 from agent.book.limits import Limits
 from agent.process.environment import PLATFORMS
 from agent.process.settings import MOCK_SECRET, Settings, load_settings
-from agent.vendor_secrets import seals_of
+from agent.secrets.vendor_secrets import seals_of
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from agent.sealing import Seals
+from agent.secrets.sealing import Seals
+from agent.secrets.vendor_secrets import Resealed, reseal
 from agent.store.collections import Database
 from agent.store.vendors import MAX_VENDORS, VendorStore
-from agent.vendor_secrets import Resealed, reseal
+from tests.agent.secrets.test_vendor_secrets import NEW, OLD, TOKEN, sealed
 from tests.agent.store.test_vendors import VENDOR
-from tests.agent.test_vendor_secrets import NEW, OLD, TOKEN, sealed
 from vendors.models import Vendor
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.process.sealing_keys import MAX_KEYS, parse_keys
-from agent.sealing import CannotOpen, NoKeys, Seals
+from agent.secrets.sealing import CannotOpen, NoKeys, Seals
 
 VISIBLE = "".join(chr(code) for code in range(0x21, 0x7F))
 SECRETS = st.text(VISIBLE, min_size=1, max_size=200)

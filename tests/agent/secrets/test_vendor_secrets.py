@@ -10,8 +10,8 @@ import pytest
 
 from agent.book.errors import ConfigurationError
 from agent.process.settings import Settings
-from agent.sealing import Seals
-from agent.vendor_secrets import token_of
+from agent.secrets.sealing import Seals
+from agent.secrets.vendor_secrets import token_of
 from tests.agent.stage import Stage, a_stage
 from tests.agent.store.test_vendors import VENDOR
 from vendors.models import Vendor

@@ -9,7 +9,7 @@ from agent.book.limits import off_limits
 from agent.process.logs import keep_out
 from agent.process.sealing_keys import parse_keys
 from agent.process.settings import Settings
-from agent.sealing import CannotOpen, Seals
+from agent.secrets.sealing import CannotOpen, Seals
 from agent.store.vendors import VendorStore
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor
