@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from agent.access.turnstile import Turnstile
 from agent.book.errors import ConfigurationError
 from agent.process.per_loop import PerLoop
 from agent.process.settings import Settings, load_settings
@@ -24,7 +25,6 @@ from agent.store.due import DueStore
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.turnstile import Turnstile
 from api._problems import ProblemError
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from agent.access.turnstile import FRESH_SECONDS, Turnstile
 from agent.book.api_key import Key, Token, minute_of, parse
 from agent.book.errors import KeyNotFound, NotAdmitted, RateLimited, StoreUnavailable
 from agent.process.world import World, real_world
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore
-from agent.turnstile import FRESH_SECONDS, Turnstile
 from tests.agent.builders import NOW
 from tests.agent.keyring import a_key
 from tests.agent.killing import Reaper, WatchedDatabase

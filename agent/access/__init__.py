@@ -1,0 +1,1 @@
+"""Who may: the holders of API keys, counted over all instances (`turnstile`)."""
