@@ -10,12 +10,12 @@ from agent.book.jobs import fail
 from agent.book.models import Job, Reservation
 from agent.book.money import usd_text
 from agent.book.resting import answered, rest
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.purchase import CALL_SECONDS, advance, end_short, of_the_vendor
+from agent.engine.services import Services
+from agent.engine.spending import limits_of, scopes_of, survey
 from agent.process.deadline import Deadline
-from agent.purchase import CALL_SECONDS, advance, end_short, of_the_vendor
 from agent.quoting import draw_up, most, quoted, refusal
-from agent.services import Services
-from agent.spending import limits_of, scopes_of, survey
 from vendors.errors import InvalidVendor, VendorError, VendorUnavailable
 from vendors.models import Vendor
 

@@ -16,8 +16,12 @@ from agent.book.models import Ending, Job, Json, Payment, Run
 from agent.book.money import at_rate, usd_text
 from agent.book.resting import out_of_reach, pause_after, resting, tried
 from agent.buying import buy
-from agent.ending import close
-from agent.leased import LeasedRun
+from agent.engine.ending import close
+from agent.engine.leased import LeasedRun
+from agent.engine.purchase import RESEND_SECONDS
+from agent.engine.services import Services
+from agent.engine.spending import Standing, limits_of, short, survey
+from agent.engine.step import Step
 from agent.planner import Plan, Planner
 from agent.planner.context import (
     Abort,
@@ -35,10 +39,6 @@ from agent.planner.context import (
 )
 from agent.planner.stub import StubPlanner
 from agent.process.deadline import Deadline
-from agent.purchase import RESEND_SECONDS
-from agent.services import Services
-from agent.spending import Standing, limits_of, short, survey
-from agent.step import Step
 from vendors.models import Vendor
 
 __all__ = ["decide", "plan_context"]

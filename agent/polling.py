@@ -10,10 +10,10 @@ from agent.book.jobs import fail, follow, overdue
 from agent.book.ledger import put_job
 from agent.book.lifecycle import LIVE_JOB
 from agent.book.models import Job
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.purchase import CALL_SECONDS
+from agent.engine.services import Services
 from agent.process.deadline import Deadline
-from agent.purchase import CALL_SECONDS
-from agent.services import Services
 from vendors.errors import InvalidVendor, VendorError, VendorRefused
 
 __all__ = ["FORGOTTEN_AFTER", "poll_jobs"]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.decide import decide
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
+from agent.engine.step import Step
 from agent.planner import Planner
 from agent.polling import poll_jobs
 from agent.process.deadline import Deadline
-from agent.services import Services
-from agent.step import Step
 
 __all__ = ["Rental"]
 
 
 @dataclass(frozen=True, slots=True)
 class Rental:
-    """`agent.services.Kind` for rentals."""
+    """`agent.engine.services.Kind` for rentals."""
 
     planner: Planner
 

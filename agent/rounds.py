@@ -17,10 +17,10 @@ from typing import Final
 from bson import ObjectId
 
 from agent.book.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
+from agent.engine.services import Services
+from agent.engine.tick import LOOK_AGAIN, TickResult, tick
 from agent.process.deadline import Deadline
-from agent.services import Services
 from agent.store.due import Due
-from agent.tick import LOOK_AGAIN, TickResult, tick
 from agent.turns import fair_page
 
 __all__ = ["CONCURRENT_TICKS", "Done", "Round", "tick_due"]

@@ -18,8 +18,8 @@ from agent.process.world import World
 from agent.store.runs import RunStore
 
 if TYPE_CHECKING:
-    from agent.services import Services
-    from agent.tick import TickResult
+    from agent.engine.services import Services
+    from agent.engine.tick import TickResult
 
 __all__ = ["Order", "cancel", "start"]
 
@@ -83,7 +83,7 @@ async def cancel(services: Services, run_id: ObjectId, user_id: str | None = Non
         RunNotFound: there is no such run, or not of this user (None: whoever's it is).
         StoreUnavailable: the database is away; ask again.
     """
-    from agent.tick import TickResult, tick  # heavy, and starting a run needs none of it
+    from agent.engine.tick import TickResult, tick  # heavy, and starting a run needs none of it
 
     run = await services.runs.request_cancel(run_id, user_id)
     if run.status != "running":

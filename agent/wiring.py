@@ -7,14 +7,14 @@ from functools import partial
 import httpx
 
 from agent.book.money import MICRO
+from agent.engine.restored import RestoreWatch
+from agent.engine.services import Services
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.process.settings import Settings
 from agent.process.world import World
 from agent.rental import Rental
-from agent.restored import RestoreWatch
 from agent.secrets.vendor_secrets import token_of
-from agent.services import Services
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore

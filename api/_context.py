@@ -28,8 +28,8 @@ from agent.store.vendors import VendorStore
 from api._problems import ProblemError
 
 if TYPE_CHECKING:
-    from agent.restored import RestoreWatch
-    from agent.services import Services
+    from agent.engine.restored import RestoreWatch
+    from agent.engine.services import Services
 
 __all__ = ["CHALLENGE", "CRON_SCHEME", "Bearer", "Context", "ContextOf", "cron_only"]
 
@@ -117,7 +117,7 @@ class Context:
     @property
     def restored(self) -> RestoreWatch:
         """Whether the database is a restored copy. It remembers, so there is one in a process."""
-        from agent.restored import RestoreWatch  # health and ticks need it, no other request
+        from agent.engine.restored import RestoreWatch  # health and ticks need it, no other request
 
         database = self.database
         with self._opening:

@@ -16,7 +16,7 @@ from api._problems import responses
 from api._shapes import RunOut
 
 if TYPE_CHECKING:
-    from agent.tick import TickResult
+    from agent.engine.tick import TickResult
 
 __all__ = ["RunBody", "TickAnswer", "router"]
 
@@ -91,6 +91,6 @@ async def agent_tick(caller: Runner, context: ContextOf, run_id: Annotated[RunId
     """Recover, observe, plan and act, once. A run that has ended stays as it is (200). With `runId` in the query
     the body may be left out; where there is one, it decides.
     """
-    from agent.tick import tick  # heavy: whoever only reads does not wait for it
+    from agent.engine.tick import tick  # heavy: whoever only reads does not wait for it
 
     return TickAnswer.of(await tick(context.services(), run_id, caller.user_id))

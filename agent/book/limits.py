@@ -2,7 +2,7 @@
 
 Two kinds of rule. What a payment may look like (host, payee, asset, size) is known from the offer alone. What may
 be spent over a day or a wallet's life is a sum over many runs, so only the store can decide it: a `Scope` names
-such a sum and its limit, and `agent.spending` takes from it. Amounts are micro-dollars, days are UTC.
+such a sum and its limit, and `agent.engine.spending` takes from it. Amounts are micro-dollars, days are UTC.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ _LISTED: Final = [to_camel(name) for name in Run.model_fields if name not in ("i
 """Of a run in a list: what is told elsewhere may be large, and nobody looks for it there."""
 
 _RECORDS_LIMIT: Final = 200
-"""Jobs or payments of one run that are read at once; a run starts fewer (`agent.tick.MAX_JOBS`)."""
+"""Jobs or payments of one run that are read at once; a run starts fewer (`agent.engine.tick.MAX_JOBS`)."""
 
 STRAYS_LIMIT: Final = 1_000
 """Runs without a place in the order that are named."""

@@ -70,8 +70,8 @@ def init(
 
 async def _prepared(settings: Settings, spent: int | None, *, in_place: bool) -> tuple[str | None, str | None]:
     """Why nothing is bought on the database (None: it is no restored backup), and what was counted."""
+    from agent.engine.restored import RestoreWatch, answer_for, notice_in_place
     from agent.process.world import real_world
-    from agent.restored import RestoreWatch, answer_for, notice_in_place
     from agent.store import open_database
     from agent.store.runs import RunStore
 

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from agent.book.errors import RunBusy
 from agent.book.models import INDEXES, Run
-from agent.restored import RestoreWatch
+from agent.engine.restored import RestoreWatch
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
 from agent.store.due import DueStore

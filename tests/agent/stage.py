@@ -17,18 +17,18 @@ from bson import ObjectId
 
 from agent.book.errors import RunBusy
 from agent.book.models import Constraints, Job, Observation, Payment, Run
+from agent.engine.restored import RestoreWatch
+from agent.engine.services import Services
+from agent.engine.tick import TickResult, tick
 from agent.planner import Planner
 from agent.planner.stub import StubPlanner
 from agent.process.settings import Settings
 from agent.process.world import World
-from agent.restored import RestoreWatch
 from agent.runs import Order, start
-from agent.services import Services
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.tick import TickResult, tick
 from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from gpu_vendor_mock.app import create_app

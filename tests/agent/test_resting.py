@@ -19,8 +19,8 @@ from agent.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.planner.stub import StubPlanner
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.builders import a_run
+from tests.agent.engine.test_tick import Scripted
 from tests.agent.stage import START, Stage, a_stage
-from tests.agent.test_tick import Scripted
 
 FIRST, SECOND = DEFAULT_CATALOG
 

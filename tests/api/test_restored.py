@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 
-from agent.restored import answer_for
+from agent.engine.restored import answer_for
 from api._app import create_app
 from tests.agent.backup import dump, moved_to, restore
 from tests.agent.stage import a_stage

@@ -8,7 +8,7 @@ import sys
 from scripts.servers import ROOT, clean
 from tests.bench.service.cold import STATUS
 
-HEAVY = ("httpx", "coincurve", "Crypto", "stamina", "fireworks", "agent.services", "agent.tick")
+HEAVY = ("httpx", "coincurve", "Crypto", "stamina", "fireworks", "agent.engine.services", "agent.engine.tick")
 
 ASK = f"""{STATUS}
 import asyncio

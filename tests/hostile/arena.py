@@ -19,14 +19,14 @@ import bson
 import httpx
 
 from agent.book.models import Constraints, Job, Observation, Run
+from agent.engine.services import Services
+from agent.engine.tick import tick
 from agent.planner import Plan
 from agent.planner.context import PlanContext
 from agent.planner.prompt import question
 from agent.planner.stub import StubPlanner
 from agent.runs import Order, start
-from agent.services import Services
 from agent.store.runs import RunStore
-from agent.tick import tick
 from gpu_vendor_mock.journal import Journal
 from tests.agent.audited import audit_faults
 from tests.agent.stage import Clock

@@ -15,10 +15,10 @@ from pydantic import SecretStr
 from starlette.types import ASGIApp
 from uvicorn.server import ServerState
 
+from agent.engine.services import Services
 from agent.process.settings import Settings
 from agent.process.world import World
 from agent.secrets.vendor_secrets import token_of
-from agent.services import Services
 from agent.store.embedded import EmbeddedDatabase
 from agent.wallet.wallet import Wallet
 from agent.wiring import wire

@@ -14,14 +14,14 @@ import httpx
 
 from agent.book.errors import RunBusy
 from agent.book.models import Constraints, Run
+from agent.engine.services import Services
+from agent.engine.tick import tick
 from agent.process.settings import Settings
 from agent.process.world import World, real_world
 from agent.runs import Order, start
-from agent.services import Services
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore
-from agent.tick import tick
 from agent.wiring import wire
 from gpu_vendor_mock.catalog import Persona
 from gpu_vendor_mock.settings import LOCAL_SECRET

@@ -12,10 +12,10 @@ from typer.testing import CliRunner
 
 from agent import rounds
 from agent.book.errors import StoreUnavailable
+from agent.engine.restored import answer_for
 from agent.planner import Plan
 from agent.planner.context import PlanContext, Wait
 from agent.process.settings import Settings
-from agent.restored import answer_for
 from agent.store.due import Due, DueStore
 from scripts.cli.tree import command_line
 from scripts.exits import Exit

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-import agent.ending
-from agent import purchase, quoting
+import agent.engine.ending
+from agent import quoting
 from agent.book import booking, ledger
 from agent.book.jobs import fail
 from agent.book.models import Job, Reservation, Run
 from agent.book.models import SignedAuthorization as Signed
 from agent.book.money import with_tolerance
-from agent.leased import LeasedRun
-from agent.step import Step
+from agent.engine import purchase
+from agent.engine.leased import LeasedRun
+from agent.engine.step import Step
 from tests.sim.mutants_hunt import Patch, everywhere, mutant, signed_of
 from vendors.models import Quote, Rejected, Submitted
 from x402.chain import Unused
@@ -64,7 +65,7 @@ def write_off_frees(patch: Patch) -> None:
 @mutant("cancel with the payment unclear")
 def cancel_frees(patch: Patch) -> None:
     """Cancelling frees what is reserved."""
-    real = agent.ending.close
+    real = agent.engine.ending.close
 
     def close(desk: LeasedRun, now: datetime, soon: datetime) -> Step:
         ending = desk.draft.ending
@@ -79,11 +80,11 @@ def cancel_frees(patch: Patch) -> None:
 @mutant("no receipt")
 def ended_with_money_open(patch: Patch) -> None:
     """A run ends while money is reserved."""
-    real = agent.ending.close
+    real = agent.engine.ending.close
 
     def close(desk: LeasedRun, now: datetime, soon: datetime) -> Step:
         assert desk.draft.ending is not None
-        return agent.ending._finish(desk, desk.draft.ending, now)
+        return agent.engine.ending._finish(desk, desk.draft.ending, now)
 
     everywhere(patch, real, "close", close)
 

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 from bson import ObjectId
 
-from agent import purchase, spending
 from agent.book.models import Closing, Outbox, Run
-from agent.leased import LeasedRun
-from agent.services import Services
+from agent.engine import purchase, spending
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
 from agent.store.allowances import AllowanceStore
 from agent.store.runs import RunStore
 from tests.sim.mutants_hunt import Patch, mutant

@@ -7,15 +7,16 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-import agent.tick
+import agent.engine.tick
 import agent.wallet.wallet
-from agent import purchase, quoting, stopping
+from agent import quoting
 from agent.book import ledger
 from agent.book.models import Job, Run
 from agent.book.models import SignedAuthorization as Signed
-from agent.leased import LeasedRun
+from agent.engine import purchase, stopping
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
 from agent.process.deadline import Deadline
-from agent.services import Services
 from agent.wallet.wallet import Wallet
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
 from vendors.client import VendorClient
@@ -67,7 +68,7 @@ def signed_again(patch: Patch) -> None:
             desk.draft = ledger._put_reservation(desk.draft, job_id, bare)
         await real(desk, services, job_id, deadline)
 
-    patch.setattr(agent.tick, "advance", advance)
+    patch.setattr(agent.engine.tick, "advance", advance)
 
 
 @mutant("payment lost")
@@ -100,7 +101,7 @@ def another_job(patch: Patch) -> None:
             job_id = str(fresh)
         await real(desk, services, job_id, deadline)
 
-    patch.setattr(agent.tick, "advance", advance)
+    patch.setattr(agent.engine.tick, "advance", advance)
 
 
 def _lenient(patch: Patch, **terms: object) -> None:

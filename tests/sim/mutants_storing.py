@@ -12,15 +12,16 @@ import pytest
 from bson import ObjectId
 
 import agent.book.audit
+import agent.engine.tick
 import agent.polling
 import agent.runs
 import agent.store.vendors
-import agent.tick
-from agent import buying, purchase
+from agent import buying
 from agent.book.errors import LeaseLost
 from agent.book.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
-from agent.leased import LeasedRun
-from agent.services import Services
+from agent.engine import purchase
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
 from agent.store.runs import RunStore
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
 from vendors.models import Evidence, Vendor
@@ -183,10 +184,10 @@ def cleared_before_told(patch: Patch) -> None:
 
     async def tell_all(services: Services, run: Run) -> Run:
         await services.runs.told(run)
-        await agent.tick._tell(services, run)
+        await agent.engine.tick._tell(services, run)
         return run.model_copy(update={"outbox": Outbox(), "ended_untold": False})
 
-    patch.setattr(agent.tick, "_tell_all", tell_all)
+    patch.setattr(agent.engine.tick, "_tell_all", tell_all)
 
 
 @mutant(late="happy path")

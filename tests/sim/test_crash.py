@@ -10,7 +10,7 @@ import pytest
 import stamina
 
 from agent.book.models import INDEXES
-from agent.tick import tick
+from agent.engine.tick import tick
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import Stage, a_stage
 from tests.sim.crash import Blow, Lived, crashes, failures, life_of, pairs, stragglers

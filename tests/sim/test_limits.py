@@ -16,10 +16,10 @@ from bson import ObjectId
 from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.limits import KeyLimits
 from agent.book.models import Constraints, Run
+from agent.engine.tick import tick
 from agent.runs import Order, start
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
-from agent.tick import tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage

@@ -26,17 +26,17 @@ from agent.book.api_key import Key
 from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.limits import KeyLimits
 from agent.book.models import Run
+from agent.engine.services import Services
+from agent.engine.tick import tick
 from agent.process.settings import MOCK_SECRET
 from agent.process.world import World as Seam
 from agent.rounds import tick_due
 from agent.runs import Order
-from agent.services import Services
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
-from agent.tick import tick
 from agent.wallet.wallet import Wallet
 from agent.wiring import wire
 from gpu_vendor_mock.app import create_app

@@ -12,8 +12,8 @@ import pytest
 from agent.book import ledger
 from agent.book.audit import observe
 from agent.book.models import INDEXES, Closing, Lease, Outcome
+from agent.engine.restored import answer_for, notice_in_place
 from agent.process.world import real_world
-from agent.restored import answer_for, notice_in_place
 from agent.store import mongo
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore

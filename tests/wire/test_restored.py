@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from pymongo import AsyncMongoClient
 
+from agent.engine.restored import RestoreWatch
 from agent.process.world import real_world
-from agent.restored import RestoreWatch
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from scripts.exits import Exit

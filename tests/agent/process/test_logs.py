@@ -157,7 +157,7 @@ logs.configure(platform=sys.argv[1] == "platform")
 assert "structlog" not in sys.modules, "slow to import, and nothing has been logged yet"
 logging.getLogger("uvicorn.error").info("started")
 logging.getLogger("uvicorn.access").info("GET /")
-logging.getLogger("agent.tick").info("ticked")
+logging.getLogger("agent.engine.tick").info("ticked")
 logging.getLogger("httpx").info("chatter")
 logging.getLogger("httpx").warning("others too")
 """

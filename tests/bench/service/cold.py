@@ -22,7 +22,7 @@ FLOOR: Final = f"{_SHIPPED} import fastapi, pymongo"
 STATUS: Final = f"{_SHIPPED} import api.index, agent.store.mongo, structlog"
 """All that a status request needs, its line in the log included; `tests/bench/test_cold.py` holds it to that."""
 
-TICK: Final = f"{STATUS}, agent.wiring, agent.tick"
+TICK: Final = f"{STATUS}, agent.wiring, agent.engine.tick"
 """The same for a tick."""
 
 

@@ -11,13 +11,13 @@ from bson import ObjectId
 
 from agent import rounds, runs
 from agent.book.models import Run
-from agent.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
+from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
+from agent.engine.services import Services
+from agent.engine.tick import TickResult, tick
 from agent.planner import Plan
 from agent.planner.context import PlanContext, StartJob, Wait
 from agent.planner.stub import decide
 from agent.rounds import tick_due
-from agent.services import Services
-from agent.tick import TickResult, tick
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Clock, Stage, a_stage
@@ -160,7 +160,9 @@ class Broken(Exception):
     """A fault of ours."""
 
 
-@pytest.mark.parametrize("where", ["agent.rental.poll_jobs", "agent.tick._tell", "agent.tick.advance"])
+@pytest.mark.parametrize(
+    "where", ["agent.rental.poll_jobs", "agent.engine.tick._tell", "agent.engine.tick.advance"]
+)
 async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:

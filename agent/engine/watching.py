@@ -16,9 +16,9 @@ from agent.book import booking, ledger
 from agent.book.errors import WalletShort, WalletUnfit
 from agent.book.models import LAST_SECOND, Run, SignedAuthorization
 from agent.book.money import usd_text
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
 from agent.process.deadline import Deadline
-from agent.services import Services
 from x402.chain import Block, ChainReader, Fate, Unused
 from x402.chain_purse import look_up
 from x402.decode import decode_payment

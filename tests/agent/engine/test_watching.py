@@ -8,11 +8,11 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from agent import watching
 from agent.book.models import Run
+from agent.engine import watching
+from agent.engine.watching import CHAIN_PATIENCE
 from agent.process.settings import Settings
 from agent.process.world import real_world
-from agent.watching import CHAIN_PATIENCE
 from agent.wiring import wire
 from tests.agent.chain import LedgerChain
 from tests.agent.stage import START, Stage, a_stage

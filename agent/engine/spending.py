@@ -24,8 +24,8 @@ from agent.book.errors import KeyRevoked, LimitReached, RunNotFound, RunUnreadab
 from agent.book.limits import Limits, Scope, Shortage, barred, free_at, in_words, room, scopes, shortages
 from agent.book.models import Closing, Reservation, Run
 from agent.book.money import usd_text
-from agent.leased import LeasedRun
-from agent.services import Services
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
 from vendors.models import Vendor
 
 __all__ = ["Standing", "limits_of", "scopes_of", "short", "survey", "take", "uncounted"]

@@ -11,9 +11,9 @@ from agent.book.lifecycle import ENDED_JOB, LIVE_JOB, RUN, move
 from agent.book.models import Ending, Failure, Run
 from agent.book.money import usd_text
 from agent.book.resting import tried
-from agent.leased import LeasedRun
-from agent.purchase import closes_at
-from agent.step import Step
+from agent.engine.leased import LeasedRun
+from agent.engine.purchase import closes_at
+from agent.engine.step import Step
 
 __all__ = [
     "MAX_FAULTS",

@@ -16,11 +16,11 @@ from bson import ObjectId
 from agent.book.errors import LimitReached
 from agent.book.limits import Limits, Scope, scopes
 from agent.book.models import Run
+from agent.engine.spending import short, survey, take
 from agent.planner import Asked, Plan, Planner
 from agent.planner.context import PlanContext, StartJob, beyond
 from agent.planner.prompt import question
 from agent.process.settings import Settings
-from agent.spending import short, survey, take
 from agent.store.allowances import AllowanceStore
 from tests.agent.killing import Reaper
 from tests.agent.limited import (

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from agent.book.errors import KeyRevoked, PurserError
 from agent.book.limits import Limits, allowed, barred
 from agent.book.models import Reservation, Run
-from agent.leased import LeasedRun
-from agent.services import Services
-from agent.spending import limits_of
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
+from agent.engine.spending import limits_of
 from agent.wallet.wallet import MAX_VALIDITY
 from vendors.answers import Call
 from vendors.errors import InvalidVendor

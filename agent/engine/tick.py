@@ -23,14 +23,14 @@ from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.jobs import look_again
 from agent.book.lifecycle import LIVE_JOB
 from agent.book.models import Ending, Lease, Outbox, Run
-from agent.ending import broken, cancelled, close, ending_of
-from agent.leased import LeasedRun
+from agent.engine.ending import broken, cancelled, close, ending_of
+from agent.engine.leased import LeasedRun
+from agent.engine.purchase import RESEND_SECONDS, advance, closes_at
+from agent.engine.restored import LOOK_SECONDS
+from agent.engine.services import Services
+from agent.engine.step import Step
 from agent.process.deadline import Deadline
 from agent.process.logs import about
-from agent.purchase import RESEND_SECONDS, advance, closes_at
-from agent.restored import LOOK_SECONDS
-from agent.services import Services
-from agent.step import Step
 
 __all__ = ["TickResult", "tick"]
 

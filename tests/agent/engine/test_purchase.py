@@ -110,7 +110,7 @@ async def test_a_vendor_spoiled_in_the_registry_gets_nothing_either() -> None:
 async def test_with_no_time_left_the_order_is_left_to_the_next_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The vendor is not blamed for our haste."""
     stage, run = await reserved_and_forgotten()
-    monkeypatch.setattr("agent.purchase.LEAST_SECONDS", 1_000.0)
+    monkeypatch.setattr("agent.engine.purchase.LEAST_SECONDS", 1_000.0)
     await stage.tick(run)
     assert (await stage.journal())["payments"] == []
 
@@ -198,7 +198,7 @@ async def test_an_authorization_that_was_not_stored_in_time_is_not_taken_for_unp
         return await real(before, after)
 
     monkeypatch.setattr(stage.services.runs, "commit", hanging)
-    monkeypatch.setattr("agent.purchase.CALL_SECONDS", 0.2)
+    monkeypatch.setattr("agent.engine.purchase.CALL_SECONDS", 0.2)
     run = await stage.start()
     first = await stage.tick(run)
 

@@ -23,13 +23,13 @@ from agent.book.limits import POLICY_VERSION, Limits, Scope
 from agent.book.models import Ending, Job, Json, Reservation
 from agent.book.money import usd_text
 from agent.book.resting import answered, rest
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.services import Services
+from agent.engine.spending import limits_of, scopes_of, take, uncounted
+from agent.engine.stopping import Stop, Stopped, policy_of, reason_to_stop
+from agent.engine.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
 from agent.process.deadline import Deadline
-from agent.services import Services
-from agent.spending import limits_of, scopes_of, take, uncounted
-from agent.stopping import Stop, Stopped, policy_of, reason_to_stop
 from agent.wallet.wallet import MAX_VALIDITY
-from agent.watching import CHAIN_PATIENCE, chain_of, head_of, look, pick, purse_for
 from vendors.errors import (
     ContractBroken,
     InvalidVendor,
@@ -252,7 +252,7 @@ def end_short(desk: LeasedRun, code: str, why: str) -> None:
 
 
 def _ask_no_more(desk: LeasedRun, services: Services, job_id: str, stop: Stop) -> None:
-    """There is a reason to stop (`agent.stopping`): nothing more is sent to the vendor, or not now."""
+    """There is a reason to stop (`agent.engine.stopping`): nothing more is sent to the vendor, or not now."""
     now = services.world.now()
     if desk.draft.reservations[job_id].authorization is None:
         desk.draft = booking.given_up(desk.draft, job_id, stop.code, stop.why, now, vendor_fault=False)

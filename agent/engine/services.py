@@ -8,12 +8,12 @@ from typing import Protocol
 
 import httpx
 
-from agent.leased import LeasedRun
+from agent.engine.leased import LeasedRun
+from agent.engine.restored import RestoreWatch
+from agent.engine.step import Step
 from agent.process.deadline import Deadline
 from agent.process.settings import Settings
 from agent.process.world import World
-from agent.restored import RestoreWatch
-from agent.step import Step
 from agent.store.allowances import AllowanceStore
 from agent.store.due import DueStore
 from agent.store.keys import KeyStore

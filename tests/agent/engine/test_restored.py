@@ -10,7 +10,7 @@ import pytest
 
 from agent.book.errors import RestoreRefused, StoreUnavailable
 from agent.book.limits import LOOK_AGAIN
-from agent.restored import LOOK_SECONDS, RestoreWatch, answer_for, notice_in_place
+from agent.engine.restored import LOOK_SECONDS, RestoreWatch, answer_for, notice_in_place
 from agent.rounds import tick_due
 from agent.store.mark import MarkStore
 from tests.agent.audited import audit_faults
