@@ -9,11 +9,11 @@ import httpx
 from agent.book.money import MICRO
 from agent.engine.restored import RestoreWatch
 from agent.engine.services import Services
-from agent.planner import Planner
-from agent.planner.stub import StubPlanner
+from agent.kinds.rental.kind import Rental
+from agent.kinds.rental.planner import Planner
+from agent.kinds.rental.planner.stub import StubPlanner
 from agent.process.settings import Settings
 from agent.process.world import World
-from agent.rental import Rental
 from agent.secrets.vendor_secrets import token_of
 from agent.store.allowances import AllowanceStore
 from agent.store.collections import Database
@@ -74,7 +74,7 @@ def wire(
 def _planner(settings: Settings) -> Planner:
     if settings.planner_mode == "stub" or settings.fireworks_api_key is None:
         return StubPlanner()
-    from agent.planner.fireworks import FireworksPlanner  # heavy, and not everybody has a key
+    from agent.kinds.rental.planner.fireworks import FireworksPlanner  # heavy, and not everybody has a key
 
     prices = (settings.fireworks_input_price, settings.fireworks_output_price)
     input_price, output_price = (None if price is None else int(price * MICRO) for price in prices)

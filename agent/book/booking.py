@@ -15,7 +15,7 @@ from agent.book.jobs import fail
 from agent.book.lifecycle import JOB, move
 from agent.book.models import Job, Json, Reservation, Run, SignedAuthorization
 from agent.book.money import usd_text
-from agent.quoting import drawn
+from agent.kinds.rental.quoting import drawn
 from vendors.models import Rejected, Submitted
 from x402.chain import Cancelled, Fate, Used
 from x402.wire import Receipt

@@ -11,7 +11,7 @@ from agent.book.audit import observe
 from agent.book.ledger import put_job
 from agent.book.lifecycle import JOB, LIVE_JOB, move
 from agent.book.models import Ending, Failure, Job, Json, Outcome, Run
-from agent.quoting import drawn
+from agent.kinds.rental.quoting import drawn
 from vendors.models import JobReport
 from vendors.text import clean
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol, TypeVar
 
 import httpx
 
-from agent.planner import Plan, Planner
-from agent.planner.context import PlanContext
+from agent.kinds.rental.planner import Plan, Planner
+from agent.kinds.rental.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
 from agent.wallet.wallet import Wallet
 from x402.chain import Block, ChainReader, Fate

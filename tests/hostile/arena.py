@@ -21,10 +21,10 @@ import httpx
 from agent.book.models import Constraints, Job, Observation, Run
 from agent.engine.services import Services
 from agent.engine.tick import tick
-from agent.planner import Plan
-from agent.planner.context import PlanContext
-from agent.planner.prompt import question
-from agent.planner.stub import StubPlanner
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext
+from agent.kinds.rental.planner.prompt import question
+from agent.kinds.rental.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.store.runs import RunStore
 from gpu_vendor_mock.journal import Journal

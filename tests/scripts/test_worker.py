@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from agent import rounds
 from agent.book.errors import StoreUnavailable
 from agent.engine.restored import answer_for
-from agent.planner import Plan
-from agent.planner.context import PlanContext, Wait
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext, Wait
 from agent.process.settings import Settings
 from agent.store.due import Due, DueStore
 from scripts.cli.tree import command_line

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from agent.planner import Plan
-from agent.planner.context import PlanContext
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext
 
 __all__ = ["SCENARIOS", "DeadPlanner", "End", "Scenario"]
 

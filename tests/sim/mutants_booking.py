@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import agent.engine.ending
-from agent import quoting
 from agent.book import booking, ledger
 from agent.book.jobs import fail
 from agent.book.models import Job, Reservation, Run
@@ -14,6 +13,7 @@ from agent.book.money import with_tolerance
 from agent.engine import purchase
 from agent.engine.leased import LeasedRun
 from agent.engine.step import Step
+from agent.kinds.rental import quoting
 from tests.sim.mutants_hunt import Patch, everywhere, mutant, signed_of
 from vendors.models import Quote, Rejected, Submitted
 from x402.chain import Unused

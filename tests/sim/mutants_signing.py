@@ -9,13 +9,13 @@ from typing import Any
 
 import agent.engine.tick
 import agent.wallet.wallet
-from agent import quoting
 from agent.book import ledger
 from agent.book.models import Job, Run
 from agent.book.models import SignedAuthorization as Signed
 from agent.engine import purchase, stopping
 from agent.engine.leased import LeasedRun
 from agent.engine.services import Services
+from agent.kinds.rental import quoting
 from agent.process.deadline import Deadline
 from agent.wallet.wallet import Wallet
 from tests.sim.mutants_hunt import Patch, everywhere, mutant

@@ -13,15 +13,15 @@ from bson import ObjectId
 
 import agent.book.audit
 import agent.engine.tick
-import agent.polling
+import agent.kinds.rental.polling
 import agent.runs
 import agent.store.vendors
-from agent import buying
 from agent.book.errors import LeaseLost
 from agent.book.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
 from agent.engine import purchase
 from agent.engine.leased import LeasedRun
 from agent.engine.services import Services
+from agent.kinds.rental import buying
 from agent.store.runs import RunStore
 from tests.sim.mutants_hunt import Patch, everywhere, mutant
 from vendors.models import Evidence, Vendor
@@ -142,7 +142,7 @@ def never_due(patch: Patch) -> None:
 @mutant("job stalls")
 def never_overdue(patch: Patch) -> None:
     """A job may stall for as long as it likes."""
-    patch.setattr(agent.polling, "overdue", lambda *_: None)
+    patch.setattr(agent.kinds.rental.polling, "overdue", lambda *_: None)
 
 
 @mutant("happy path")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from agent.planner import Plan
-from agent.planner.context import Abort, PlanContext, StartJob, Wait
-from agent.planner.stub import decide
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.kinds.rental.planner.stub import decide
 from tests.sim.choices import Choices
 from tests.sim.scheduler import PlannerDown
 

@@ -10,9 +10,9 @@ import pytest
 
 from agent.book.api_key import Key
 from agent.book.models import Constraints, Run
-from agent.planner import Plan
-from agent.planner.context import PlanContext
-from agent.planner.stub import StubPlanner
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext
+from agent.kinds.rental.planner.stub import StubPlanner
 from agent.runs import Order, start
 from agent.store.keys import KeyStore
 from tests.agent.builders import NOW

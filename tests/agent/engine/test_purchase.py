@@ -13,11 +13,11 @@ from agent.book import booking
 from agent.book.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
 from agent.book.ledger import reserve
 from agent.book.models import Constraints, Run
-from agent.planner.fireworks import FireworksPlanner
+from agent.kinds.rental.kind import Rental
+from agent.kinds.rental.planner.fireworks import FireworksPlanner
+from agent.kinds.rental.quoting import refusal
 from agent.process.settings import load_settings
 from agent.process.world import real_world
-from agent.quoting import refusal
-from agent.rental import Rental
 from agent.store.embedded import EmbeddedDatabase
 from agent.wallet.wallet import Wallet
 from agent.wiring import wire

@@ -17,9 +17,9 @@ from agent.book.errors import LimitReached
 from agent.book.limits import Limits, Scope, scopes
 from agent.book.models import Run
 from agent.engine.spending import short, survey, take
-from agent.planner import Asked, Plan, Planner
-from agent.planner.context import PlanContext, StartJob, beyond
-from agent.planner.prompt import question
+from agent.kinds.rental.planner import Asked, Plan, Planner
+from agent.kinds.rental.planner.context import PlanContext, StartJob, beyond
+from agent.kinds.rental.planner.prompt import question
 from agent.process.settings import Settings
 from agent.store.allowances import AllowanceStore
 from tests.agent.killing import Reaper

@@ -14,9 +14,9 @@ from agent.book.models import Run
 from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.engine.services import Services
 from agent.engine.tick import TickResult, tick
-from agent.planner import Plan
-from agent.planner.context import PlanContext, StartJob, Wait
-from agent.planner.stub import decide
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext, StartJob, Wait
+from agent.kinds.rental.planner.stub import decide
 from agent.rounds import tick_due
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
@@ -79,8 +79,8 @@ async def test_a_planner_that_is_always_too_late_ends_the_run() -> None:
 
 async def test_a_planner_that_never_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tick ends in its time, and says so."""
-    monkeypatch.setattr("agent.decide.PLAN_SHARE", 0.001)
-    monkeypatch.setattr("agent.decide.PLAN_GRACE", 0.001)
+    monkeypatch.setattr("agent.kinds.rental.decide.PLAN_SHARE", 0.001)
+    monkeypatch.setattr("agent.kinds.rental.decide.PLAN_GRACE", 0.001)
     stage = await a_stage(planner=Silent())
 
     result = await stage.tick(await stage.start())
@@ -161,7 +161,7 @@ class Broken(Exception):
 
 
 @pytest.mark.parametrize(
-    "where", ["agent.rental.poll_jobs", "agent.engine.tick._tell", "agent.engine.tick.advance"]
+    "where", ["agent.kinds.rental.kind.poll_jobs", "agent.engine.tick._tell", "agent.engine.tick.advance"]
 )
 async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
     monkeypatch: pytest.MonkeyPatch, where: str
@@ -178,9 +178,9 @@ async def test_a_fault_in_any_part_of_the_tick_ends_the_run_at_last(
     ended = await stage.finish(run, 60)
 
     assert ended.failure is not None
-    assert ended.status == "failed" if where != "agent.rental.poll_jobs" else ended.status
+    assert ended.status == "failed" if where != "agent.kinds.rental.kind.poll_jobs" else ended.status
     assert (ended.reservations, ended.budget_reserved) == ({}, 0)
-    assert ended.faults >= MAX_FAULTS or where == "agent.rental.poll_jobs"
+    assert ended.faults >= MAX_FAULTS or where == "agent.kinds.rental.kind.poll_jobs"
 
 
 async def test_one_bad_run_does_not_stop_the_round(monkeypatch: pytest.MonkeyPatch) -> None:

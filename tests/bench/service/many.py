@@ -10,8 +10,8 @@ from typing import Final
 
 from agent.book.models import Constraints
 from agent.engine.services import Services
-from agent.planner import Plan
-from agent.planner.context import PlanContext, Wait
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import PlanContext, Wait
 from agent.process.settings import Settings
 from agent.process.world import real_world
 from agent.rounds import Round

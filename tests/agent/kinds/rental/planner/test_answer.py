@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
-from agent.planner.context import Abort, PlanContext, StartJob, Wait, beyond, check
-from tests.agent.planner.contexts import NOW, context, contexts
+from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait, beyond, check
+from tests.agent.kinds.rental.planner.contexts import NOW, context, contexts
 
 START = '{"action": "start_job", "vendorId": "gpu_vendor_1", "maxHours": 1, "reason": "cheapest {so far}"}'
 NO_OBJECT = ["the answer is not exactly one valid JSON object"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agent.decide import decide
 from agent.engine.leased import LeasedRun
 from agent.engine.services import Services
 from agent.engine.step import Step
-from agent.planner import Planner
-from agent.polling import poll_jobs
+from agent.kinds.rental.decide import decide
+from agent.kinds.rental.planner import Planner
+from agent.kinds.rental.polling import poll_jobs
 from agent.process.deadline import Deadline
 
 __all__ = ["Rental"]

@@ -6,8 +6,8 @@ from decimal import Decimal
 from math import floor
 
 from agent.book.money import at_rate, usd_text
-from agent.planner import Plan
-from agent.planner.context import (
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import (
     LEAST_HOURS,
     MAX_HOURS,
     MAX_REASON,

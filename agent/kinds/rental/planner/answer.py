@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
+from agent.kinds.rental.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
 from vendors.text import clean
 from x402.codec import load_json
 

@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from agent.book.models import Constraints
-from agent.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
-from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, job
+from agent.kinds.rental.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
+from tests.agent.kinds.rental.planner.contexts import FIRST, NOW, SECOND, context, job
 
 ACTION: TypeAdapter[StartJob | Wait | Abort] = TypeAdapter(Action)
 

@@ -14,8 +14,8 @@ from agent.engine.leased import LeasedRun
 from agent.engine.purchase import CALL_SECONDS, advance, end_short, of_the_vendor
 from agent.engine.services import Services
 from agent.engine.spending import limits_of, scopes_of, survey
+from agent.kinds.rental.quoting import draw_up, most, quoted, refusal
 from agent.process.deadline import Deadline
-from agent.quoting import draw_up, most, quoted, refusal
 from vendors.errors import InvalidVendor, VendorError, VendorUnavailable
 from vendors.models import Vendor
 

@@ -24,10 +24,10 @@ import httpx
 from pydantic import SecretStr
 
 from agent.book.errors import ConfigurationError
-from agent.planner import MAX_REPLY, Asked, Plan, Planner
-from agent.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
-from agent.planner.context import Abort, PlanContext, StartJob, Wait
-from agent.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
+from agent.kinds.rental.planner import MAX_REPLY, Asked, Plan, Planner
+from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.kinds.rental.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
 from vendors.text import clean
 from x402.client import BoundedTransport
 

@@ -20,13 +20,13 @@ def loaded_by(statement: str) -> set[str]:
 @pytest.mark.parametrize("module", ["", ".context", ".stub", ".prompt", ".answer"])
 def test_planning_without_a_model_loads_neither_sdk_nor_http_client(module: str) -> None:
     """The stub needs nothing of the sort."""
-    assert loaded_by(f"import agent.planner{module}") == set()
+    assert loaded_by(f"import agent.kinds.rental.planner{module}") == set()
 
 
 def test_the_sdk_is_not_loaded_before_the_first_plan() -> None:
     """Most ticks ask no planner, and then its 0.6 s are not spent."""
     made = "FireworksPlanner(api_key='k', model='m', fallback=StubPlanner())"
-    imports = "from agent.planner.fireworks import FireworksPlanner; from agent.planner.stub import StubPlanner"
+    imports = "from agent.kinds.rental.planner.fireworks import FireworksPlanner; from agent.kinds.rental.planner.stub import StubPlanner"
 
     assert loaded_by(f"{imports}; {made}") == {"httpx"}
     assert loaded_by("import fireworks") == set(HEAVY)

@@ -11,7 +11,7 @@ import pytest
 from agent.book.jobs import follow, overdue, patience
 from agent.book.ledger import put_job
 from agent.book.models import Job, JobParams, Run
-from agent.polling import FORGOTTEN_AFTER
+from agent.kinds.rental.polling import FORGOTTEN_AFTER
 from tests.agent.builders import NOW, a_job, a_run
 from tests.agent.stage import a_stage
 from vendors.models import JobReport

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from agent.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
 
 __all__ = ["MAX_REPLY", "Asked", "Plan", "Planner"]
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.book.money import usd_text
-from agent.planner.context import (
+from agent.kinds.rental.planner.context import (
     MAX_HOURS,
     MAX_REASON,
     MAX_WAIT,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 
 from agent.book.models import Constraints
-from agent.planner import Plan
-from agent.planner.context import Abort, PlanContext, StartJob, Wait, check
-from agent.planner.stub import StubPlanner, decide
-from tests.agent.planner.contexts import FIRST, NOW, SECOND, context, contexts, job
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait, check
+from agent.kinds.rental.planner.stub import StubPlanner, decide
+from tests.agent.kinds.rental.planner.contexts import FIRST, NOW, SECOND, context, contexts, job
 
 
 def choice(given: PlanContext) -> tuple[str, float]:

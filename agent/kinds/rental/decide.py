@@ -15,15 +15,15 @@ from agent.book.limits import Limits, exhausted, free_at, in_words, planning_sco
 from agent.book.models import Ending, Job, Json, Payment, Run
 from agent.book.money import at_rate, usd_text
 from agent.book.resting import out_of_reach, pause_after, resting, tried
-from agent.buying import buy
 from agent.engine.ending import close
 from agent.engine.leased import LeasedRun
 from agent.engine.purchase import RESEND_SECONDS
 from agent.engine.services import Services
 from agent.engine.spending import Standing, limits_of, short, survey
 from agent.engine.step import Step
-from agent.planner import Plan, Planner
-from agent.planner.context import (
+from agent.kinds.rental.buying import buy
+from agent.kinds.rental.planner import Plan, Planner
+from agent.kinds.rental.planner.context import (
     Abort,
     JobView,
     PaymentView,
@@ -37,7 +37,7 @@ from agent.planner.context import (
     obstacles,
     worth_waiting_for,
 )
-from agent.planner.stub import StubPlanner
+from agent.kinds.rental.planner.stub import StubPlanner
 from agent.process.deadline import Deadline
 from vendors.models import Vendor
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.book.lifecycle import JobStatus, PaymentStatus
 from agent.book.models import Constraints
-from agent.planner.context import JobView, PaymentView, PlanContext, VendorView
+from agent.kinds.rental.planner.context import JobView, PaymentView, PlanContext, VendorView
 
 __all__ = ["FIRST", "NOW", "SECOND", "context", "contexts", "job"]
 

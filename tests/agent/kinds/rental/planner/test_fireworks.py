@@ -13,13 +13,13 @@ import httpx
 import pytest
 
 from agent.book.errors import ConfigurationError
-from agent.planner import Asked, Plan
-from agent.planner.context import Abort, StartJob, Wait
-from agent.planner.fireworks import FireworksPlanner
-from agent.planner.prompt import PROMPT_VERSION, SYSTEM, schema
-from agent.planner.stub import StubPlanner, decide
-from tests.agent.planner.contexts import context
-from tests.agent.planner.stand_in import DRIP, DROP, HANG, Reply, StandIn, completion, stand_in
+from agent.kinds.rental.planner import Asked, Plan
+from agent.kinds.rental.planner.context import Abort, StartJob, Wait
+from agent.kinds.rental.planner.fireworks import FireworksPlanner
+from agent.kinds.rental.planner.prompt import PROMPT_VERSION, SYSTEM, schema
+from agent.kinds.rental.planner.stub import StubPlanner, decide
+from tests.agent.kinds.rental.planner.contexts import context
+from tests.agent.kinds.rental.planner.stand_in import DRIP, DROP, HANG, Reply, StandIn, completion, stand_in
 
 KEY: Final = "fw_not-a-real-key-0123456789"
 MODEL: Final = "accounts/fireworks/models/test"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from agent.book.models import Run
 from agent.book.resting import LONGEST_REST, SHORTEST_REST, rest
-from agent.planner import Plan
-from agent.planner.context import Abort, PlanContext, StartJob, Wait
-from agent.planner.stub import StubPlanner
+from agent.kinds.rental.planner import Plan
+from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
+from agent.kinds.rental.planner.stub import StubPlanner
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.builders import a_run
 from tests.agent.engine.test_tick import Scripted
