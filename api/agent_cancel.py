@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from agent.runs import cancel
+from agent.intake.runs import cancel
 from api._access import Runner
 from api._context import ContextOf
 from api._json import ExactRoute

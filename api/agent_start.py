@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header
 from pydantic import Field, StringConstraints
 
 from agent.book.models import Constraints
-from agent.runs import Order, start
+from agent.intake.runs import Order, start
 from api._access import Runner
 from api._context import ContextOf
 from api._fields import VENDOR_ID, Hours, MomentIn, Name, RequestBody, Share, Text, UsdIn

@@ -20,11 +20,11 @@ from agent.book.models import Constraints, Job, Observation, Payment, Run
 from agent.engine.restored import RestoreWatch
 from agent.engine.services import Services
 from agent.engine.tick import TickResult, tick
+from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Planner
 from agent.kinds.rental.planner.stub import StubPlanner
 from agent.process.settings import Settings
 from agent.process.world import World
-from agent.runs import Order, start
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.runs import RunStore

@@ -21,11 +21,11 @@ import httpx
 from agent.book.models import Constraints, Job, Observation, Run
 from agent.engine.services import Services
 from agent.engine.tick import tick
+from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext
 from agent.kinds.rental.planner.prompt import question
 from agent.kinds.rental.planner.stub import StubPlanner
-from agent.runs import Order, start
 from agent.store.runs import RunStore
 from gpu_vendor_mock.journal import Journal
 from tests.agent.audited import audit_faults

@@ -16,9 +16,9 @@ from agent.book.errors import RunBusy
 from agent.book.models import Constraints, Run
 from agent.engine.services import Services
 from agent.engine.tick import tick
+from agent.intake.runs import Order, start
 from agent.process.settings import Settings
 from agent.process.world import World, real_world
-from agent.runs import Order, start
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.vendors import VendorStore

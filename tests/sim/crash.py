@@ -17,8 +17,8 @@ from bson import ObjectId
 from agent.book.errors import RunBusy, StoreUnavailable
 from agent.book.models import Constraints, Run
 from agent.engine.tick import tick
+from agent.intake.runs import Order, start
 from agent.process.settings import Settings
-from agent.runs import Order, start
 from agent.store.runs import RunStore
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.chain import LedgerChain

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 from bson import ObjectId
 
-from agent import runs
 from agent.book.limits import Limits, Scope
 from agent.book.models import Run
 from agent.engine import spending
 from agent.engine.leased import LeasedRun
 from agent.engine.services import Services
+from agent.intake import runs
+from agent.intake.runs import Order
 from agent.process.world import World
-from agent.runs import Order
 from agent.store.allowances import AllowanceStore
 from agent.store.runs import RunStore
 from tests.sim.mutants_hunt import Patch, everywhere, mutant

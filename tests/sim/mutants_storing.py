@@ -13,8 +13,8 @@ from bson import ObjectId
 
 import agent.book.audit
 import agent.engine.tick
+import agent.intake.runs
 import agent.kinds.rental.polling
-import agent.runs
 import agent.store.vendors
 from agent.book.errors import LeaseLost
 from agent.book.models import GENESIS, Job, Json, Lease, Outbox, Payment, Run
@@ -149,7 +149,7 @@ def never_overdue(patch: Patch) -> None:
 def another_run(patch: Patch) -> None:
     """The same order under the same key is a new run."""
     drawn = count(10**6)
-    patch.setattr(agent.runs, "_keyed_id", lambda *_: ObjectId(f"{next(drawn):024x}"))
+    patch.setattr(agent.intake.runs, "_keyed_id", lambda *_: ObjectId(f"{next(drawn):024x}"))
 
 
 @mutant("happy path")

@@ -17,7 +17,7 @@ from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.limits import KeyLimits
 from agent.book.models import Constraints, Run
 from agent.engine.tick import tick
-from agent.runs import Order, start
+from agent.intake.runs import Order, start
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG

@@ -18,8 +18,8 @@ import httpx
 import pytest
 
 from agent.book.models import Constraints, Run
+from agent.intake.runs import Order, start
 from agent.process.world import real_world
-from agent.runs import Order, start
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore

@@ -10,10 +10,10 @@ import pytest
 
 from agent.book.api_key import Key
 from agent.book.models import Constraints, Run
+from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext
 from agent.kinds.rental.planner.stub import StubPlanner
-from agent.runs import Order, start
 from agent.store.keys import KeyStore
 from tests.agent.builders import NOW
 from tests.agent.keyring import a_key

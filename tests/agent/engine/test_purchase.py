@@ -8,11 +8,11 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from agent import runs
 from agent.book import booking
 from agent.book.jobs import LOG_LINES_PER_TICK, MAX_MESSAGE, fail, follow
 from agent.book.ledger import reserve
 from agent.book.models import Constraints, Run
+from agent.intake import runs
 from agent.kinds.rental.kind import Rental
 from agent.kinds.rental.planner.fireworks import FireworksPlanner
 from agent.kinds.rental.quoting import refusal

@@ -9,8 +9,8 @@ from datetime import timedelta
 import httpx
 import pytest
 
-from agent import runs
 from agent.book.models import Run
+from agent.intake import runs
 from agent.process.settings import Settings
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper

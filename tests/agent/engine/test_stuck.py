@@ -9,11 +9,12 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from agent import rounds, runs
+from agent import rounds
 from agent.book.models import Run
 from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.engine.services import Services
 from agent.engine.tick import TickResult, tick
+from agent.intake import runs
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, StartJob, Wait
 from agent.kinds.rental.planner.stub import decide

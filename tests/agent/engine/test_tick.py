@@ -11,11 +11,11 @@ import httpx
 import pytest
 from bson import ObjectId
 
-from agent import runs
 from agent.book.errors import RunBusy, RunNotFound
 from agent.book.models import Lease, Run
 from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.engine.tick import tick
+from agent.intake import runs
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.rounds import Done, tick_due

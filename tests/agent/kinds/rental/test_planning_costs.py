@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.book.models import Constraints, Run
+from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, Wait
-from agent.runs import Order, start
 from tests.agent.keyring import a_key
 from tests.agent.stage import Stage, a_stage
 

@@ -1,0 +1,1 @@
+"""How runs begin, each once, and how they are cancelled (`runs`)."""
