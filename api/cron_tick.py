@@ -53,7 +53,7 @@ async def cron_tick(context: ContextOf) -> CronAnswer:
 
     Overlapping rounds share the work.
     """
-    from agent.rounds import tick_due  # heavy: whoever only reads does not wait for it
+    from agent.dispatch.rounds import tick_due  # heavy: whoever only reads does not wait for it
 
     services = context.services()
     seconds = max(ROUND_SECONDS, services.settings.tick_deadline_seconds + STARTING_SECONDS)

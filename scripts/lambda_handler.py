@@ -20,7 +20,7 @@ from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 from mangum.types import LambdaContext
 from starlette.types import Receive, Scope, Send
 
-from agent.rounds import tick_due
+from agent.dispatch.rounds import tick_due
 from api._context import Context
 from api.index import app
 

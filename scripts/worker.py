@@ -15,10 +15,10 @@ from contextlib import suppress
 from typing import Final
 
 from agent.book.errors import ConfigurationError, StoreUnavailable
+from agent.dispatch.rounds import Round
 from agent.engine.services import Services
 from agent.process.logs import configure
 from agent.process.settings import Settings
-from agent.rounds import Round
 from scripts.complete import check_complete
 
 __all__ = ["Worker", "run_worker"]

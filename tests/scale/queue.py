@@ -19,11 +19,11 @@ from unittest import mock
 from bson import ObjectId
 
 from agent.book.models import Lease
+from agent.dispatch.turns import fair_page
 from agent.store import mongo
 from agent.store.due import Due, DueStore
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
-from agent.turns import fair_page
 from tests.agent.builders import NOW, a_run
 from tests.wire.given import fresh_name
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from agent.turns import fair_page
+from agent.dispatch.turns import fair_page
 from tests.agent.builders import NOW
 from tests.scale.queue import Crowd, Indexed, ask
 from tests.scale.ticks import cost_of_a_run

@@ -11,7 +11,7 @@ import bson
 
 from agent.book.errors import RunBusy
 from agent.book.models import INDEXES, Lease, Run
-from agent.rounds import tick_due
+from agent.dispatch.rounds import tick_due
 from tests.agent.stage import Stage
 from tests.scale.stage import stage_on
 from tests.scale.wiretap import Traffic, Wiretap, tapped

@@ -10,8 +10,8 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
-from agent import rounds
 from agent.book.errors import StoreUnavailable
+from agent.dispatch import rounds
 from agent.engine.restored import answer_for
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, Wait

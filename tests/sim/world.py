@@ -25,13 +25,13 @@ from agent.book.api_key import Key
 from agent.book.errors import LeaseLost, RunBusy, StoreUnavailable
 from agent.book.limits import KeyLimits
 from agent.book.models import Run
+from agent.dispatch.rounds import tick_due
 from agent.engine.services import Services
 from agent.engine.tick import tick
 from agent.intake import runs
 from agent.intake.runs import Order
 from agent.process.settings import MOCK_SECRET
 from agent.process.world import World as Seam
-from agent.rounds import tick_due
 from agent.store.collections import Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.keys import KeyStore

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from agent.rounds import CONCURRENT_TICKS
+from agent.dispatch.rounds import CONCURRENT_TICKS
 from tests.vendors.samples import QUOTE, TOKEN, a_vendor
 from tests.vendors.server import reply
 from vendors.client import VendorClient, make_http_client

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.book.clocks import FURTHEST, ClockWatch, untimely
+from agent.dispatch.rounds import tick_due
 from agent.intake.runs import cancel
-from agent.rounds import tick_due
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper

@@ -10,8 +10,8 @@ import pytest
 
 from agent.book.errors import RestoreRefused, StoreUnavailable
 from agent.book.limits import LOOK_AGAIN
+from agent.dispatch.rounds import tick_due
 from agent.engine.restored import LOOK_SECONDS, RestoreWatch, answer_for, notice_in_place
-from agent.rounds import tick_due
 from agent.store.mark import MarkStore
 from tests.agent.audited import audit_faults
 from tests.agent.backup import BackupAfter, dump, live_on, moved_to, restore

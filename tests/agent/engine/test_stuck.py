@@ -9,8 +9,9 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from agent import rounds
 from agent.book.models import Run
+from agent.dispatch import rounds
+from agent.dispatch.rounds import tick_due
 from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.engine.services import Services
 from agent.engine.tick import TickResult, tick
@@ -18,7 +19,6 @@ from agent.intake import runs
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, StartJob, Wait
 from agent.kinds.rental.planner.stub import decide
-from agent.rounds import tick_due
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Clock, Stage, a_stage

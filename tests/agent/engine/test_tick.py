@@ -13,12 +13,12 @@ from bson import ObjectId
 
 from agent.book.errors import RunBusy, RunNotFound
 from agent.book.models import Lease, Run
+from agent.dispatch.rounds import Done, tick_due
 from agent.engine.ending import MAX_FAULTS, MAX_IDLE_WAITS, MAX_JOBS
 from agent.engine.tick import tick
 from agent.intake import runs
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
-from agent.rounds import Done, tick_due
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from tests.agent.stage import START, Stage, a_stage
 

@@ -9,13 +9,13 @@ from time import perf_counter, process_time
 from typing import Final
 
 from agent.book.models import Constraints
+from agent.dispatch.rounds import Round
 from agent.engine.services import Services
 from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, Wait
 from agent.process.settings import Settings
 from agent.process.world import real_world
-from agent.rounds import Round
 from agent.store.mongo import MongoDatabase
 from agent.wiring import wire
 from tests.bench.service.table import Figure

@@ -12,10 +12,10 @@ import pytest
 from bson import ObjectId
 
 from agent.book.models import Constraints
+from agent.dispatch.rounds import Done, Round
 from agent.intake.runs import Order, start
 from agent.process.settings import Settings
 from agent.process.world import World
-from agent.rounds import Done, Round
 from agent.store.collections import Collection, Database
 from agent.store.embedded import EmbeddedDatabase
 from agent.store.mongo import CONNECTIONS

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from agent import rounds
 from agent.book.errors import StoreUnavailable
 from agent.book.models import Constraints, Run
+from agent.dispatch import rounds
+from agent.dispatch.rounds import Done, Round, tick_due
 from agent.intake.runs import Order, start
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import PlanContext, Wait
-from agent.rounds import Done, Round, tick_due
 from agent.store.due import PARKED_AFTER, Due
 from agent.store.runs import RunStore
 from tests.agent.stage import Stage, a_stage

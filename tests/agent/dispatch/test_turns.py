@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.book.errors import StoreUnavailable
+from agent.dispatch.turns import USERS, Page, fair_page, in_turn
 from agent.store.due import Due
-from agent.turns import USERS, Page, fair_page, in_turn
 from tests.agent.builders import NOW
 
 

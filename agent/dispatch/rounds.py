@@ -17,11 +17,11 @@ from typing import Final
 from bson import ObjectId
 
 from agent.book.errors import LeaseLost, RunBusy, RunNotFound, RunUnreadable, StoreUnavailable
+from agent.dispatch.turns import fair_page
 from agent.engine.services import Services
 from agent.engine.tick import LOOK_AGAIN, TickResult, tick
 from agent.process.deadline import Deadline
 from agent.store.due import Due
-from agent.turns import fair_page
 
 __all__ = ["CONCURRENT_TICKS", "Done", "Round", "tick_due"]
 
