@@ -21,7 +21,7 @@ from gpu_vendor_mock.catalog import DEFAULT_CATALOG, Persona, parse_catalog
 from gpu_vendor_mock.dollars import TypedDollars, from_dollars
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.faults import Fault, FaultName, parse_faults
-from x402.chain_urls import parse_urls
+from x402.chain.urls import parse_urls
 from x402.networks import Asset, default_asset, parse_assets
 
 __all__ = ["LOCAL_SECRET", "Settings", "load_settings"]
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     x402_network: str = "eip155:84532"
     """CAIP-2 id of the network payments are asked on."""
     x402_rpc_urls: SecretStr | None = None
-    """Nodes of the chain to settle on; see `x402.chain_urls.parse_urls`. Only looked at with a relayer's key."""
+    """Nodes of the chain to settle on; see `x402.chain.urls.parse_urls`. Only looked at with a relayer's key."""
     x402_relayer_key: SecretStr | None = None
     """The key that settles on the chain and pays the gas. Without one, payments are settled offline."""
     base_price_per_hour: TypedDollars | None = None

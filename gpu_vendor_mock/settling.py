@@ -9,9 +9,9 @@ import httpx
 
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import Settings
-from x402.chain_facilitator import ChainFacilitator
-from x402.chain_reader import RpcChain
-from x402.chain_rpc import JsonRpc
+from x402.chain.facilitator import ChainFacilitator
+from x402.chain.reader import RpcChain
+from x402.chain.rpc import JsonRpc
 from x402.client import BoundedTransport
 from x402.facilitator import Facilitator
 from x402.networks import chain_id
@@ -31,7 +31,7 @@ async def settling(settings: Settings) -> AsyncIterator[Facilitator | None]:
         yield None
         return
     try:
-        from x402.chain_relayer import Web3Relayer  # web3: heavy, and only needed here
+        from x402.chain.relayer import Web3Relayer  # web3: heavy, and only needed here
     except ImportError as exc:
         raise BadSetting("X402_RELAYER_KEY: settling on a chain needs requirements-chain.txt") from exc
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pydantic import JsonValue
 
     from agent.book.models import SignedAuthorization
-    from x402.chain import Fate
+    from x402.chain.ports import Fate
     from x402.signers import Signer
 
 __all__ = [
@@ -180,7 +180,7 @@ async def held_by(settings: Settings, dry_run: bool, http: httpx.AsyncClient, to
         ConfigurationError: there is no wallet, or its address cannot be read.
     """
     from agent.wallet.chains import open_chains
-    from x402.chain_purse import look_up
+    from x402.chain.purse import look_up
 
     chains = open_chains(settings, http)
     if not any(token.network in chains for token in tokens):

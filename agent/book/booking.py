@@ -17,7 +17,7 @@ from agent.book.models import Job, Json, Reservation, Run, SignedAuthorization
 from agent.book.money import usd_text
 from agent.kinds.rental.quoting import drawn
 from vendors.models import Rejected, Submitted
-from x402.chain import Cancelled, Fate, Used
+from x402.chain.ports import Cancelled, Fate, Used
 from x402.wire import Receipt
 
 __all__ = [

@@ -21,7 +21,7 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from agent.wallet.wallet import Wallet
 from vendors.client import VendorClient
-from x402.chain import ChainReader
+from x402.chain.ports import ChainReader
 
 __all__ = ["Kind", "Services"]
 

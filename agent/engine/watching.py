@@ -19,8 +19,8 @@ from agent.book.money import usd_text
 from agent.engine.leased import LeasedRun
 from agent.engine.services import Services
 from agent.process.deadline import Deadline
-from x402.chain import Block, ChainReader, Fate, Unused
-from x402.chain_purse import look_up
+from x402.chain.ports import Block, ChainReader, Fate, Unused
+from x402.chain.purse import look_up
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
 from x402.networks import Asset, asset

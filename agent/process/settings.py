@@ -32,7 +32,7 @@ from agent.process.logs import keep_out
 from agent.process.own_memory import close_memory
 from agent.process.sealing_keys import parse_keys
 from vendors.models import is_token
-from x402.chain_urls import parse_urls
+from x402.chain.urls import parse_urls
 from x402.codec import decimal_text
 from x402.networks import Asset, chain_id, parse_assets
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from agent.process.settings import Settings
-from x402.chain import ChainReader
+from x402.chain.ports import ChainReader
 from x402.networks import chain_id, register
 
 __all__ = ["open_chains", "register_assets"]
@@ -15,8 +15,8 @@ def open_chains(settings: Settings, http: httpx.AsyncClient) -> dict[str, ChainR
     """A reader for each network that a node is set for, by CAIP-2 id. Nothing is asked yet."""
     if not settings.nodes:
         return {}
-    from x402.chain_reader import RpcChain  # a function that starts cold pays for every import
-    from x402.chain_rpc import JsonRpc
+    from x402.chain.reader import RpcChain  # a function that starts cold pays for every import
+    from x402.chain.rpc import JsonRpc
 
     return {
         network: RpcChain(JsonRpc(http, urls, number), settings.x402_confirmations)

@@ -9,7 +9,7 @@ from typing import Final
 from agent.process.settings import Settings
 from agent.wallet.wallet import MAX_VALIDITY
 from scripts.client.shapes import Payment
-from x402.chain import ChainReader, Fate, Used
+from x402.chain.ports import ChainReader, Fate, Used
 from x402.errors import ChainError
 from x402.negotiation import BACKDATE
 from x402.networks import asset

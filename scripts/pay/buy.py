@@ -36,7 +36,7 @@ from scripts.pay.rules import (
     worth_asking,
 )
 from scripts.pay.values import Order, Outcome, PayExit, Priced, Refusal
-from x402.chain import Fate
+from x402.chain.ports import Fate
 from x402.client import PaymentAuth
 from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Error
 from x402.negotiation import build_payment, window

@@ -12,7 +12,7 @@ from agent.book.booking import proof
 from agent.book.money import usd_text
 from scripts.pay.journal import Signed
 from scripts.pay.values import Order, PayExit, Priced, Refusal
-from x402.chain import Cancelled, Fate, Unused, Used
+from x402.chain.ports import Cancelled, Fate, Unused, Used
 from x402.codec import UINT256_MAX, clean
 from x402.errors import ChainError, MalformedHeader, PolicyRefused
 from x402.hosts import among

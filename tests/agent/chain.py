@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from x402.chain import Block, Cancelled, Fate, Unused, Used
+from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
 from x402.errors import ChainError
 from x402.networks import Asset
 from x402.offline import MemoryLedger

@@ -19,7 +19,7 @@ from agent.kinds.rental.planner import Plan, Planner
 from agent.kinds.rental.planner.context import PlanContext
 from agent.store.collections import Bson, Collection, Database, Keys
 from agent.wallet.wallet import Wallet
-from x402.chain import Block, ChainReader, Fate
+from x402.chain.ports import Block, ChainReader, Fate
 from x402.eip3009 import TypedAuthorization
 from x402.networks import Asset
 from x402.signers import Signer

@@ -14,8 +14,8 @@ from api._context import Context
 from tests.vendors.samples import a_vendor
 from tests.vendors.server import ScriptedVendor, reply
 from vendors.errors import VendorUnavailable
-from x402.chain_reader import RpcChain
-from x402.chain_rpc import JsonRpc
+from x402.chain.reader import RpcChain
+from x402.chain.rpc import JsonRpc
 from x402.errors import ChainUnavailable
 
 

@@ -14,10 +14,10 @@ from eth_account import Account
 from scripts.demo.local_chain import CHAIN_ID, NETWORK, RELAYER_KEY, LocalChain
 from tests.chain.node import Node
 from tests.x402.samples import entry, payment_for
-from x402.chain_facilitator import ChainFacilitator
-from x402.chain_reader import RpcChain
-from x402.chain_relayer import Web3Relayer
-from x402.chain_rpc import JsonRpc
+from x402.chain.facilitator import ChainFacilitator
+from x402.chain.reader import RpcChain
+from x402.chain.relayer import Web3Relayer
+from x402.chain.rpc import JsonRpc
 from x402.client import BoundedTransport
 from x402.codec import Json
 from x402.decode import offer_from

@@ -9,11 +9,11 @@ from scripts.demo.local_chain import CHAIN_ID, NETWORK
 from scripts.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
-from x402 import chain_search
-from x402.chain import Cancelled, Unused, Used
-from x402.chain_purse import look_up
-from x402.chain_reader import RpcChain
-from x402.chain_rpc import JsonRpc
+from x402.chain.ports import Cancelled, Unused, Used
+from x402.chain.ports import search as chain_search
+from x402.chain.purse import look_up
+from x402.chain.reader import RpcChain
+from x402.chain.rpc import JsonRpc
 from x402.eip3009 import Domain, domain_separator
 from x402.errors import ChainUnavailable, FacilitatorError, FacilitatorUnavailable, WrongChain
 from x402.purse import Funds, HasCode

@@ -9,10 +9,10 @@ import pytest
 from scripts.demo.local_chain import CHAIN_ID, RELAYER_KEY, LocalChain
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
-from x402.chain import Unused, Used
-from x402.chain_facilitator import ChainFacilitator
-from x402.chain_reader import RpcChain
-from x402.chain_relayer import Web3Relayer
+from x402.chain.facilitator import ChainFacilitator
+from x402.chain.ports import Unused, Used
+from x402.chain.reader import RpcChain
+from x402.chain.relayer import Web3Relayer
 from x402.errors import FacilitatorUnavailable, SettlementUnknown
 from x402.facilitator import Kind
 from x402.failures import Failure

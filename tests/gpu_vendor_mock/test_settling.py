@@ -9,7 +9,7 @@ import pytest
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settling import settling
 from tests.gpu_vendor_mock.support import settings
-from x402.chain_facilitator import ChainFacilitator
+from x402.chain.facilitator import ChainFacilitator
 from x402.facilitator import Kind
 
 NODES = "eip155:84532=http://127.0.0.1:1"
@@ -35,7 +35,7 @@ async def test_a_key_that_is_none_is_named_and_not_shown() -> None:
 
 
 async def test_without_web3_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "x402.chain_relayer", None)
+    monkeypatch.setitem(sys.modules, "x402.chain.relayer", None)
     with pytest.raises(BadSetting, match=r"requirements-chain\.txt"):
         async with settling(settings(x402_rpc_urls=NODES, x402_relayer_key="0x" + "77" * 32)):
             pass

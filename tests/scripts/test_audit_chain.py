@@ -17,8 +17,8 @@ from tests.scripts.standin import Answer, standing_in
 from tests.x402.chain.standin import Refuse, StandIn
 from tests.x402.chain.test_reader import call_of
 from tests.x402.samples import NETWORK, PAYEE, PAYER, USDC, offer, payment_for
-from x402.chain import Block, Cancelled, Unused, Used
-from x402.chain_reader import RpcChain
+from x402.chain.ports import Block, Cancelled, Unused, Used
+from x402.chain.reader import RpcChain
 
 TRANSACTION = "0x" + "aa" * 32
 UNUSED = Unused(Block(9, "0x" + "99" * 32, 1_900_000_000))

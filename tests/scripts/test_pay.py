@@ -25,7 +25,7 @@ from tests.scripts.shop import GOODS, PRICE, SIGNED_URL, Shop, open_shop
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual
 from tests.x402.server import Reply, Seen, serving
-from x402.chain import Block, Cancelled, Fate, Unused, Used
+from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
 from x402.codec import Json, encode_header
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, SigningFailed

@@ -8,7 +8,7 @@ from typing import Final
 from gpu_vendor_mock.journal import Journal
 from tests.agent.killing import Watcher
 from tests.sim.loop import VirtualClock
-from x402.chain import Block, Fate, Unused, Used
+from x402.chain.ports import Block, Fate, Unused, Used
 from x402.networks import Asset
 from x402.wire import Authorization
 

@@ -16,7 +16,7 @@ from agent.engine.step import Step
 from agent.kinds.rental import quoting
 from tests.sim.mutants_hunt import Patch, everywhere, mutant, signed_of
 from vendors.models import Quote, Rejected, Submitted
-from x402.chain import Unused
+from x402.chain.ports import Unused
 from x402.wire import Receipt
 
 

@@ -55,7 +55,7 @@ from tests.sim.scenario import FAULTS, KEY_ID, Buyer, Scenario
 from tests.sim.scheduler import Kind, Process, Scheduler, kind_of
 from tests.sim.whims import WhimsicalPlanner
 from tests.sim.witness import Witness
-from x402.chain import ChainReader
+from x402.chain.ports import ChainReader
 from x402.client import BoundedTransport
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS

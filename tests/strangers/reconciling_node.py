@@ -21,7 +21,7 @@ import httpx
 
 from tests.x402.chain.standin import BLOCK_SECONDS, StandIn, Tip
 from tests.x402.samples import PAYER, USDC
-from x402.chain_logs import AUTHORIZATION_USED, TRANSFER, Log
+from x402.chain.logs import AUTHORIZATION_USED, TRANSFER, Log
 from x402.keccak import keccak256
 
 __all__ = ["ReconcilingNode"]

@@ -64,7 +64,7 @@ def test_the_package_leans_on_no_other_part_of_the_project(name: str) -> None:
         ("x402.negotiation, x402.signers, x402.seller, x402.offline", ["httpx", "sqlite3", "pymongo"]),
         ("x402.desk, x402.idempotency", ["httpx", "starlette"]),
         ("x402.client, x402.remote", ["pydantic", "eth_account", "web3"]),
-        ("x402.chain_reader, x402.chain_facilitator", ["pydantic", "eth_account", "web3", "aiohttp"]),
+        ("x402.chain.reader, x402.chain.facilitator", ["pydantic", "eth_account", "web3", "aiohttp"]),
     ],
 )
 def test_importing_stays_light(imports: str, absent: list[str]) -> None:

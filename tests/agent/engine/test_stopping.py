@@ -15,7 +15,7 @@ from agent.process.settings import Settings
 from tests.agent.chain import LedgerChain
 from tests.agent.killing import Killed, Reaper
 from tests.agent.stage import START, Stage, a_stage
-from x402.chain import Block
+from x402.chain.ports import Block
 
 OTHER = "0x90F79bf6EB2c4f870365E785982E1f101E93b906"
 Order = Callable[[Stage, Run], Awaitable[object]]

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from tests.x402.chain.standin import CHAIN, URL, usdc
 from tests.x402.samples import NOW, PAYER, offer, payment_for
-from x402 import chain_rpc
-from x402.chain import Block
-from x402.chain_reader import RpcChain
-from x402.chain_rpc import JsonRpc
+from x402.chain.ports import Block
+from x402.chain.ports import rpc as chain_rpc
+from x402.chain.reader import RpcChain
+from x402.chain.rpc import JsonRpc
 from x402.codec import Json
 from x402.errors import ChainError
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import pytest
 
 from tests.x402.samples import OTHER, PAYER, usual
-from x402.chain import Block, Fate
-from x402.chain_purse import MOST_TOKENS, look_up
+from x402.chain.ports import Block, Fate
+from x402.chain.purse import MOST_TOKENS, look_up
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
 from x402.networks import ASSETS, Asset
 from x402.purse import Funds, HasCode

@@ -18,7 +18,7 @@ from hexbytes import HexBytes
 import x402
 from tests.x402.samples import USDC
 from tests.x402.server import Reply, Seen, json_reply, serving
-from x402.chain_relayer import Web3Relayer
+from x402.chain.relayer import Web3Relayer
 from x402.codec import Json
 from x402.errors import ChainUnavailable, ChainUnclear
 
@@ -126,7 +126,7 @@ def test_its_key_does_not_show() -> None:
 def test_loading_web3_does_not_raise_the_recursion_limit() -> None:
     """py_ecc raises it to 100,000, and then a stranger's brackets could end the process."""
     limit = "sys.getrecursionlimit()"
-    script = f"import sys; before = {limit}; import x402.chain_relayer; print(before, {limit})"
+    script = f"import sys; before = {limit}; import x402.chain.relayer; print(before, {limit})"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT)
     before, after = done.stdout.split()
     assert before == after

@@ -13,9 +13,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 from weakref import WeakValueDictionary
 
-from x402.chain import Cancelled, Relayer, Signed, Unused, Used
-from x402.chain_logs import received
-from x402.chain_reader import Mined, RpcChain
+from x402.chain.logs import received
+from x402.chain.ports import Cancelled, Relayer, Signed, Unused, Used
+from x402.chain.reader import Mined, RpcChain
 from x402.eip3009 import Domain, domain_separator, transfer_calldata
 from x402.errors import (
     ChainError,

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import httpx
 
-from x402.chain_urls import check_url
+from x402.chain.urls import check_url
 from x402.codec import Json, clean, load_json, to_json
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear, ResponseRefused, WrongChain
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from x402.chain_rpc import hash_of, number_of
+from x402.chain.rpc import hash_of, number_of
 from x402.codec import Json, is_address
 from x402.errors import ChainUnclear
 from x402.wire import Authorization

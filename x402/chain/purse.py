@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Final, TypeVar
 
-from x402.chain import ChainReader
+from x402.chain.ports import ChainReader
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear
 from x402.keccak import checksum_address
 from x402.networks import Asset

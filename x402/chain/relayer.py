@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from x402.chain import Signed
-from x402.chain_urls import check_url
+from x402.chain.ports import Signed
+from x402.chain.urls import check_url
 from x402.errors import ChainUnavailable, ChainUnclear
 
 _RECURSION_LIMIT: Final = sys.getrecursionlimit()
