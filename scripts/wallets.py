@@ -19,10 +19,10 @@ from agent.process.private_files import open_private
 from agent.process.settings import Settings
 from x402.errors import ChainError
 from x402.keccak import checksum_address
-from x402.keystore import KeystoreError, lock, stated_address, unlock
 from x402.networks import Asset, asset, default_asset
 from x402.purse import UNASKED, Purse
 from x402.secp256k1 import SigningKey
+from x402.wallets.keystore import KeystoreError, lock, stated_address, unlock
 
 if TYPE_CHECKING:
     import httpx
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from agent.book.models import SignedAuthorization
     from x402.chain.ports import Fate
-    from x402.signers import Signer
+    from x402.wallets.signers import Signer
 
 __all__ = [
     "Held",

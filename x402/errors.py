@@ -12,9 +12,9 @@
      +- PaymentIdMissing        the terms require a payment id; in x402.idempotency, as is the next
      +- PaymentIdConflict       an id was used with another payment or request
      +- SigningFailed           the wallet gave no usable signature
-     |   +- CdpUnavailable      Coinbase was not reached; in x402.cdp, as is the next
+     |   +- CdpUnavailable      Coinbase was not reached; in x402.wallets.cdp, as is the next
      |   +- CdpRefused          Coinbase said no
-     +- KeystoreError           a keystore cannot be read; in x402.keystore, as is the next
+     +- KeystoreError           a keystore cannot be read; in x402.wallets.keystore, as is the next
      |   +- WrongPassword       the password does not open it
      +- ResponseRefused         an answer was not read on
      |   +- ResponseTooLarge    longer than the limit

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 from agent.book.errors import ConfigurationError
 from agent.process.logs import keep_out
 from agent.process.private_files import read_private
-from x402.keystore import KeystoreError, unlock
 from x402.secp256k1 import SigningKey
+from x402.wallets.keystore import KeystoreError, unlock
 
 __all__ = ["held_key", "keystore_password", "read_keystore"]
 

@@ -7,7 +7,7 @@ import httpx
 from agent.book.errors import ConfigurationError
 from agent.process.settings import Settings
 from agent.wallet.wallet import Wallet
-from x402.signers import LocalSigner, Signer
+from x402.wallets.signers import LocalSigner, Signer
 
 __all__ = ["open_signer", "open_wallet"]
 
@@ -48,7 +48,7 @@ def _at_coinbase(settings: Settings, http: httpx.AsyncClient) -> Signer:
             "a wallet at Coinbase needs CDP_WALLET_ADDRESS, CDP_API_KEY_ID, CDP_API_KEY_SECRET, CDP_WALLET_SECRET"
         )
     try:
-        from x402.cdp import CDP_URL, CdpSigner
+        from x402.wallets.cdp import CDP_URL, CdpSigner
     except ModuleNotFoundError as exc:
         raise ConfigurationError("CDP_WALLET_ADDRESS is set: pip install -r requirements-cdp.txt") from exc
     try:

@@ -19,7 +19,7 @@ from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, window
 from x402.networks import asset
 from x402.secp256k1 import SigningKey
-from x402.signers import LocalSigner, Signer, sign_payment
+from x402.wallets.signers import LocalSigner, Signer, sign_payment
 from x402.wire import Challenge, Offer
 
 __all__ = ["MAX_VALIDITY", "Wallet"]

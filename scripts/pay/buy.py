@@ -42,7 +42,7 @@ from x402.errors import InsecureTransport, PolicyRefused, SigningFailed, X402Err
 from x402.negotiation import build_payment, window
 from x402.networks import Asset, asset
 from x402.purse import UNASKED, Purse
-from x402.signers import Signer, sign_payment
+from x402.wallets.signers import Signer, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
 __all__ = ["AskFate", "Look", "OpenWallet", "Show", "pay"]

@@ -22,7 +22,7 @@ from agent.wallet.wallet import Wallet
 from x402.chain.ports import Block, ChainReader, Fate
 from x402.eip3009 import TypedAuthorization
 from x402.networks import Asset
-from x402.signers import Signer
+from x402.wallets.signers import Signer
 from x402.wire import PAYMENT_HEADERS, Authorization
 
 __all__ = [

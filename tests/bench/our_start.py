@@ -12,7 +12,7 @@ import httpx  # noqa: E402
 from x402.client import BoundedTransport, PaymentAuth  # noqa: E402
 from x402.negotiation import build_payment, window  # noqa: E402
 from x402.policy import Policy, choose  # noqa: E402
-from x402.signers import LocalSigner, sign_payment  # noqa: E402
+from x402.wallets.signers import LocalSigner, sign_payment  # noqa: E402
 
 signer = LocalSigner("0xac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80")
 policy = Policy(10_000, frozenset({"eip155:84532"}))

@@ -24,7 +24,7 @@ from x402.facilitator import check
 from x402.keccak import keccak256
 from x402.negotiation import build_payment, read_receipt, window
 from x402.policy import Policy, choose
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 
 IN_FLIGHT: Final = 32

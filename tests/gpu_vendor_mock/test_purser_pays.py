@@ -13,7 +13,7 @@ from x402.client import PaymentAuth
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, read_receipt, window
 from x402.policy import Policy, choose
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, PaymentHeader
 
 _SIGNER = LocalSigner("33" * 32)

@@ -14,7 +14,7 @@ from x402.client import BoundedTransport, PaymentAuth
 from x402.negotiation import build_payment, window
 from x402.policy import Policy, choose
 from x402.purse import Purse as Holdings
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, PaymentHeader
 
 

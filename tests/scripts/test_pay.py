@@ -31,7 +31,7 @@ from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, SigningFailed
 from x402.networks import Asset
 from x402.purse import Funds, HasCode, Purse
-from x402.signers import LocalSigner, Signer
+from x402.wallets.signers import LocalSigner, Signer
 
 BASE = frozenset({NETWORK})
 TRANSACTION = "0x" + "ab" * 32

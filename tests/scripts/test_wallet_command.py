@@ -24,8 +24,8 @@ from scripts.servers import ROOT, clean
 from tests.scripts.standin import Answer, standing_in
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, OTHER, PAYER, USDC
-from x402.keystore import lock, unlock
 from x402.secp256k1 import SigningKey
+from x402.wallets.keystore import lock, unlock
 
 PASSWORD = "a planted password"
 Wallet = Callable[..., Result]

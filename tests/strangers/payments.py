@@ -23,7 +23,7 @@ from x402.decode import offer_from
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.negotiation import build_payment, window
 from x402.secp256k1 import SigningKey
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Authorization, Challenge
 
 __all__ = ["Answer", "a_server", "answered", "authorized", "desk", "get", "post", "signed"]

@@ -9,7 +9,7 @@ from tests.vendors.samples import PAYEE, header
 from tests.vendors.server import Raw, reply
 from x402.negotiation import build_payment
 from x402.policy import Policy, choose
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, PaymentHeader
 
 __all__ = ["NETWORK", "PRICE", "Wallet", "challenge", "terms"]

@@ -19,8 +19,8 @@ from eth_account.messages import encode_typed_data
 
 from tests.x402.samples import KEY, PAYER
 from tests.x402.server import Reply, Seen, json_reply, serving
-from x402.cdp import CdpSigner
 from x402.client import BoundedTransport
+from x402.wallets.cdp import CdpSigner
 
 KEY_ID = "organizations/1/apiKeys/2"
 

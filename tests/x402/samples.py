@@ -9,7 +9,7 @@ from x402.codec import Json
 from x402.decode import decode_payment, offer_from
 from x402.negotiation import build_payment, window
 from x402.networks import Asset, default_asset
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader
 
 NOW: Final = 1_800_000_000

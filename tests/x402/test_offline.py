@@ -29,7 +29,7 @@ from x402.failures import Failure, classify
 from x402.keccak import keccak256
 from x402.negotiation import build_payment
 from x402.offline import MemoryLedger, OfflineFacilitator, Transfer, transaction_id
-from x402.signers import LocalSigner
+from x402.wallets.signers import LocalSigner
 from x402.wire import Offer, Payment
 
 KEY_2 = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d"

@@ -10,7 +10,7 @@ from x402.codec import Json, decode_header, encode_header, object_field
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, read_challenge, window
 from x402.policy import Policy, choose
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 
 _entries = st.lists(
     st.builds(

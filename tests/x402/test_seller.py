@@ -24,7 +24,7 @@ from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
 from x402.seller import PaymentRefused, Seller, Terms, read_payment, receipt_headers
 from x402.settlements import MemorySettlements
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader, Receipt
 
 URL = "http://127.0.0.1:1/submit-job"

@@ -30,7 +30,7 @@ from x402.networks import asset, to_caip2
 from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
 from x402.seller import PaymentRefused, Seller, Terms, read_payment
-from x402.signers import LocalSigner, sign_payment
+from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader, Receipt
 
 

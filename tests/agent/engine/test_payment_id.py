@@ -7,7 +7,7 @@ from tests.agent.builders import NOW
 from tests.x402.samples import KEY, challenge, offer
 from x402.codec import Json
 from x402.decode import decode_payment
-from x402.signers import LocalSigner
+from x402.wallets.signers import LocalSigner
 from x402.wire import Payment
 
 DECLARED: dict[str, Json] = {"payment-identifier": {"info": {"required": True}, "schema": {}}}

@@ -24,9 +24,9 @@ from tests.tracebacks import shown
 from tests.x402.coinbase import KEY_ID, coinbase, p256_der
 from tests.x402.samples import PAYER
 from x402.eip3009 import TypedAuthorization
-from x402.keystore import lock
 from x402.secp256k1 import SigningKey
-from x402.signers import LocalSigner
+from x402.wallets.keystore import lock
+from x402.wallets.signers import LocalSigner
 
 NONCES = "a nonce secret of 32 characters!"
 PASSWORD = "a planted password"
@@ -243,7 +243,7 @@ def test_without_its_packages_it_says_what_to_install(monkeypatch: pytest.Monkey
     real = builtins.__import__
 
     def without_jwt(name: str, *rest: Any) -> Any:
-        if name == "x402.cdp":
+        if name == "x402.wallets.cdp":
             raise ModuleNotFoundError("No module named 'jwt'")
         return real(name, *rest)
 

@@ -14,14 +14,14 @@ from tests.tracebacks import shown
 from tests.x402.coinbase import coinbase, p256_der, p256_pem
 from tests.x402.samples import KEY, NETWORK, NONCE, NOW, OTHER, PAYEE, PAYER, USDC, challenge, offer
 from tests.x402.server import Reply, json_reply
-from x402 import cdp
-from x402.cdp import CdpRefused, CdpSigner, CdpUnavailable
 from x402.decode import decode_payment
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import SigningFailed
 from x402.facilitator import check
 from x402.negotiation import build_payment
-from x402.signers import LocalSigner, Signer, sign_payment
+from x402.wallets import cdp
+from x402.wallets.cdp import CdpRefused, CdpSigner, CdpUnavailable
+from x402.wallets.signers import LocalSigner, Signer, sign_payment
 from x402.wire import Authorization
 
 TYPED = TypedAuthorization(Domain("USDC", "2", 84532, USDC), Authorization(PAYER, PAYEE, 10000, 0, NOW, NONCE))

@@ -13,7 +13,7 @@ from x402.eip3009 import TypedAuthorization
 from x402.errors import SigningFailed
 from x402.negotiation import UnsignedPayment, build_payment
 from x402.secp256k1 import SigningKey
-from x402.signers import LocalSigner, Signer, sign_payment
+from x402.wallets.signers import LocalSigner, Signer, sign_payment
 
 
 class Wallet:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, PAYER
-from x402 import keystore
-from x402.keystore import KeystoreError, WrongPassword, lock, stated_address, unlock
 from x402.secp256k1 import SigningKey
+from x402.wallets import keystore
+from x402.wallets.keystore import KeystoreError, WrongPassword, lock, stated_address, unlock
 
 PASSWORD = "correct höst batterie"
 CHEAP = 2**4
