@@ -42,9 +42,9 @@ from gpu_vendor_mock.reading import QuoteRequest, SubmitRequest, idempotency_key
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.shop import Shop
 from gpu_vendor_mock.till import Presentation, Till, read_presentation
-from x402.facilitator import Facilitator
 from x402.networks import register
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.facilitator import Facilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS
 
 __all__ = ["create_app"]

@@ -1,6 +1,6 @@
 """A facilitator to sell through: `python -m gpu_vendor_mock.facilitator [--host 127.0.0.1] [--port 4021]`.
 
-It speaks the facilitator's HTTP of x402 (`x402.desk`) to any seller, ours or others, and settles offline against a
+It speaks the facilitator's HTTP of x402 (`x402.selling.desk`) to any seller, ours or others, and settles offline against a
 ledger in memory: real signatures, no chain, every payer has enough. `GET /journal` shows what moved.
 """
 
@@ -21,9 +21,9 @@ from starlette.routing import Route
 
 from gpu_vendor_mock.server import listen, port
 from x402.codec import MAX_BYTES
-from x402.desk import FacilitatorDesk
-from x402.facilitator import Facilitator
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.facilitator import Facilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 
 __all__ = ["facilitator_app", "main"]
 

@@ -13,8 +13,8 @@ from x402.chain.facilitator import ChainFacilitator
 from x402.chain.reader import RpcChain
 from x402.chain.rpc import JsonRpc
 from x402.client import BoundedTransport
-from x402.facilitator import Facilitator
 from x402.networks import chain_id
+from x402.selling.facilitator import Facilitator
 
 __all__ = ["settling"]
 

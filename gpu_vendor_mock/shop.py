@@ -26,7 +26,7 @@ from gpu_vendor_mock.reading import QuoteRequest
 from gpu_vendor_mock.settings import Settings
 from gpu_vendor_mock.till import OrderId, Presentation, Price, Till
 from x402.networks import default_asset
-from x402.seller import PaymentRefused
+from x402.selling.seller import PaymentRefused
 from x402.wire import Payment, Receipt
 
 __all__ = ["LATE_SECONDS", "QUOTE_SECONDS", "Shop"]

@@ -16,11 +16,11 @@ from gpu_vendor_mock.answer import Answer
 from gpu_vendor_mock.errors import Refused
 from x402.decode import header_in
 from x402.errors import FacilitatorError, MalformedHeader, UnsupportedVersion
-from x402.facilitator import Facilitator
 from x402.failures import Failure
-from x402.offline import OfflineFacilitator
-from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
-from x402.settlements import MemorySettlements, Settlements
+from x402.selling.facilitator import Facilitator
+from x402.selling.offline import OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.selling.settlements import MemorySettlements, Settlements
 from x402.wire import PAYMENT_HEADERS, Payment, Receipt
 
 __all__ = ["OrderId", "Presentation", "Price", "Till", "read_presentation"]

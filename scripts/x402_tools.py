@@ -15,9 +15,9 @@ from typing import Final
 from x402.codec import Json, JsonObject, decode_header, load_json, parse_object
 from x402.decode import challenge_from, offer_from, payment_from, receipt_from
 from x402.errors import MalformedHeader, X402Error
-from x402.facilitator import check
 from x402.failures import Failure, spoken
-from x402.seller import not_echoed
+from x402.selling.facilitator import check
+from x402.selling.seller import not_echoed
 from x402.wire import CHALLENGE_HEADER, PAYMENT_HEADERS, RECEIPT_HEADERS, Offer, Payment
 
 __all__ = ["HIDDEN", "Decoded", "Requirements", "Verdict", "decode", "read_requirements", "verify"]

@@ -7,9 +7,9 @@
      +- PolicyRefused           no offer may be paid; `reasons` has one line per offer
      +- Unaffordable            offers are allowed, the payer can pay none; in x402.purse, beside what it carries
      +- InsecureTransport       a payment would have travelled in the clear
-     +- PaymentRefused          a seller did not accept a payment; in x402.seller, beside what it carries
+     +- PaymentRefused          a seller did not accept a payment; in x402.selling.seller, beside what it carries
      +- SettlementsUnavailable  a seller cannot read or write what it collected: it sells nothing meanwhile
-     +- PaymentIdMissing        the terms require a payment id; in x402.idempotency, as is the next
+     +- PaymentIdMissing        the terms require a payment id; in x402.selling.idempotency, as is the next
      +- PaymentIdConflict       an id was used with another payment or request
      +- SigningFailed           the wallet gave no usable signature
      |   +- CdpUnavailable      Coinbase was not reached; in x402.wallets.cdp, as is the next

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
 from x402.errors import ChainError
 from x402.networks import Asset
-from x402.offline import MemoryLedger
+from x402.selling.offline import MemoryLedger
 from x402.wire import Authorization
 
 __all__ = ["LedgerChain"]

@@ -41,7 +41,7 @@ from tests.agent.audited import audit_faults
 from tests.agent.killing import Reaper, WatchedDatabase, WatchedPlanner, WatchedTransport, Watcher, watched_wallet
 from vendors.models import Vendor
 from x402.client import BoundedTransport
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 
 KEY = "ac0974bec39a17e36ba4a6b4d238ff944bacb478cbed5efcae784d7bf4f2ff80"
 """A published test key: never fund it."""

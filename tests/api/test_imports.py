@@ -63,7 +63,7 @@ def test_environment_and_database_are_touched_in_one_place_each(path: Path) -> N
     name = str(path.relative_to(ROOT))
     text = path.read_text()
 
-    if not name.startswith(("agent/store/", "scripts/")) and name != "x402/settlements_mongo.py":
+    if not name.startswith(("agent/store/", "scripts/")) and name != "x402/selling/settlements_mongo.py":
         assert not imported(path) & {"pymongo", "mongomock", "motor"}
     if name not in ("agent/process/environment.py", "scripts/servers.py"):
         assert "os.environ" not in text

@@ -13,8 +13,8 @@ from starlette.routing import Route
 
 from gpu_vendor_mock.server import listen
 from tests.x402.samples import NETWORK, PAYEE
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, read_payment, receipt_headers
 
 _SELLER = Seller(OfflineFacilitator(MemoryLedger(), time.time), PAYEE, NETWORK)
 

@@ -20,10 +20,10 @@ from tests.x402.samples import KEY, NETWORK, PAYEE, challenge, offer
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import JsonObject
 from x402.decode import decode_payment
-from x402.facilitator import check
 from x402.keccak import keccak256
 from x402.negotiation import build_payment, read_receipt, window
 from x402.policy import Policy, choose
+from x402.selling.facilitator import check
 from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, PaymentHeader
 

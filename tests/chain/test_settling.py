@@ -14,8 +14,8 @@ from x402.chain.ports import Unused, Used
 from x402.chain.reader import RpcChain
 from x402.chain.relayer import Web3Relayer
 from x402.errors import FacilitatorUnavailable, SettlementUnknown
-from x402.facilitator import Kind
 from x402.failures import Failure
+from x402.selling.facilitator import Kind
 
 
 async def test_a_settled_payment_has_moved_to_the_micro_dollar(bank: Bank) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.x402.samples import NETWORK, NOW, PAYEE, URL, header_for
 from x402.codec import MAX_BYTES, MAX_DEPTH
 from x402.negotiation import read_challenge, read_receipt
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/x402.md").read_text()

@@ -12,7 +12,7 @@ import pytest
 from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.server import make_server
 from tests.gpu_vendor_mock.support import Buyer, Clock, Sleeper, Vendor, settings
-from x402.facilitator import Facilitator
+from x402.selling.facilitator import Facilitator
 
 OpenShop = Callable[..., Vendor]
 Serve = Callable[..., Vendor]

@@ -1,4 +1,4 @@
-"""The facilitator as a program: it serves what `x402.desk` answers, and says what moved."""
+"""The facilitator as a program: it serves what `x402.selling.desk` answers, and says what moved."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import pytest
 from gpu_vendor_mock import facilitator
 from gpu_vendor_mock.facilitator import facilitator_app
 from tests.x402.samples import NETWORK, PAYEE, offer, payment_for
-from x402.facilitator import Kind
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.remote import RemoteFacilitator
+from x402.selling.facilitator import Kind
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.remote import RemoteFacilitator
 
 ROOT = Path(__file__).parents[2]
 

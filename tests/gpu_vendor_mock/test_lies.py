@@ -13,8 +13,8 @@ from gpu_vendor_mock.shop import LATE_SECONDS
 from tests.gpu_vendor_mock.conftest import OpenShop
 from tests.gpu_vendor_mock.support import NOW, Buyer, Clock, Vendor, decoded, dig, text
 from x402.errors import SettlementUnknown
-from x402.facilitator import Verdict
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.facilitator import Verdict
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import Offer, Payment, Receipt
 
 EXPIRES = NOW + 300

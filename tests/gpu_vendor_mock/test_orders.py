@@ -25,7 +25,7 @@ from tests.gpu_vendor_mock.support import (
     text,
 )
 from x402.errors import FacilitatorUnavailable, SettlementUnknown
-from x402.facilitator import Kind, Verdict
+from x402.selling.facilitator import Kind, Verdict
 from x402.wire import Offer, Payment, Receipt
 
 

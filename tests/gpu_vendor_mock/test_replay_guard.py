@@ -26,8 +26,8 @@ from tests.gpu_vendor_mock.support import (
     respelled,
     text,
 )
-from x402.facilitator import Kind, Verdict
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.facilitator import Kind, Verdict
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import Offer, Payment, Receipt
 
 _SEEDS = range(12)

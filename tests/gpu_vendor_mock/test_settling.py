@@ -10,7 +10,7 @@ from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settling import settling
 from tests.gpu_vendor_mock.support import settings
 from x402.chain.facilitator import ChainFacilitator
-from x402.facilitator import Kind
+from x402.selling.facilitator import Kind
 
 NODES = "eip155:84532=http://127.0.0.1:1"
 

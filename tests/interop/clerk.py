@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass, field
 
 from tests.x402.server import Reply, Seen
-from x402.desk import FacilitatorDesk
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 
 
 @dataclass(slots=True)

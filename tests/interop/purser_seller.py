@@ -26,12 +26,12 @@ from starlette.routing import Route
 from x402.client import BoundedTransport
 from x402.codec import encode_header
 from x402.errors import FacilitatorError, MalformedHeader, SettlementsUnavailable
-from x402.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
-from x402.remote import RemoteFacilitator
-from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
-from x402.settlements import MemorySettlements, Settlements
-from x402.settlements_mongo import MongoSettlements
-from x402.settlements_sqlite import SqliteSettlements
+from x402.selling.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
+from x402.selling.remote import RemoteFacilitator
+from x402.selling.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.selling.settlements import MemorySettlements, Settlements
+from x402.selling.settlements_mongo import MongoSettlements
+from x402.selling.settlements_sqlite import SqliteSettlements
 from x402.wire import PAYMENT_IDENTIFIER, RECEIPT_HEADERS
 
 PRICE = 10_000

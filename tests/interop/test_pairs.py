@@ -18,10 +18,10 @@ from tests.interop.processes import OURS, Buyer, server
 from tests.interop.purser_buyer import Purse
 from tests.x402.samples import NETWORK, PAYEE, PAYER, header_for, offer
 from x402.decode import decode_payment
-from x402.facilitator import Kind
 from x402.failures import Failure
 from x402.negotiation import read_receipt, rejection_reason
-from x402.remote import RemoteFacilitator
+from x402.selling.facilitator import Kind
+from x402.selling.remote import RemoteFacilitator
 from x402.wire import RECEIPT_HEADERS, Receipt
 
 

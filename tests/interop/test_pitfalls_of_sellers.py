@@ -23,7 +23,7 @@ from tests.x402.server import Reply, Seen, serving
 from x402.codec import Json, to_json
 from x402.decode import decode_payment
 from x402.negotiation import read_receipt, rejection_reason
-from x402.remote import RemoteFacilitator
+from x402.selling.remote import RemoteFacilitator
 
 USED = "invalid_exact_evm_nonce_already_used"
 

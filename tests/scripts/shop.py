@@ -9,8 +9,8 @@ from typing import Final
 
 from tests.x402.samples import NETWORK, NOW, OTHER, PAYEE, PAYER
 from tests.x402.server import Reply, Seen, serving
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.seller import PaymentRefused, Seller, read_payment, receipt_headers
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, read_payment, receipt_headers
 from x402.wire import Payment, Receipt
 
 PRICE: Final = 10_000

@@ -28,7 +28,7 @@ from tests.scripts.standin import Answer, StandIn, standing_in
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, PAYEE, PAYER, entry
 from x402.codec import Json, decode_header, encode_header
-from x402.seller import receipt_headers
+from x402.selling.seller import receipt_headers
 from x402.wire import Receipt
 
 TRANSACTION = "0x" + "ab" * 32

@@ -34,7 +34,7 @@ from x402.decode import decode_payment, offer_from
 from x402.errors import MalformedHeader
 from x402.failures import Failure
 from x402.negotiation import build_payment, window
-from x402.seller import receipt_headers
+from x402.selling.seller import receipt_headers
 from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, PaymentHeader, Receipt
 

@@ -20,7 +20,7 @@ from gpu_vendor_mock.faults import FaultName
 from gpu_vendor_mock.journal import Journal, Settled
 from tests.agent.audited import audit_faults
 from x402.networks import default_asset
-from x402.offline import MemoryLedger
+from x402.selling.offline import MemoryLedger
 
 __all__ = ["Oracle", "Wrong"]
 

@@ -22,7 +22,7 @@ from agent.book.money import with_tolerance
 from gpu_vendor_mock.faults import FaultName
 from gpu_vendor_mock.journal import JobStarted, Journal, Presented, Settled
 from tests.sim.oracle import Wrong
-from x402.offline import MemoryLedger
+from x402.selling.offline import MemoryLedger
 
 __all__ = ["Witness"]
 

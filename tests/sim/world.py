@@ -57,7 +57,7 @@ from tests.sim.whims import WhimsicalPlanner
 from tests.sim.witness import Witness
 from x402.chain.ports import ChainReader
 from x402.client import BoundedTransport
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PAYMENT_HEADERS
 
 __all__ = ["Met", "World", "the_key"]

@@ -19,11 +19,11 @@ from tests.strangers.table import PASS, Result
 from tests.x402.samples import NETWORK, NOW, PAYEE, URL, USDC, entry
 from x402.codec import Json, JsonObject, object_field, parse_object
 from x402.decode import challenge_from, decode_receipt
-from x402.desk import FacilitatorDesk
 from x402.errors import X402Error
-from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
-from x402.seller import read_payment
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import read_payment
 from x402.wire import PAYMENT_HEADERS, RECEIPT_HEADERS
 
 __all__ = ["read_everywhere"]

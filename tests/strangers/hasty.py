@@ -18,10 +18,10 @@ from gpu_vendor_mock.app import create_app
 from gpu_vendor_mock.settings import Settings
 from tests.interop.purser_seller import app_for
 from tests.x402.samples import PAYEE
-from x402 import remote
 from x402.client import BoundedTransport
-from x402.remote import RemoteFacilitator
-from x402.settlements import MemorySettlements
+from x402.selling import remote
+from x402.selling.remote import RemoteFacilitator
+from x402.selling.settlements import MemorySettlements
 
 
 def _app(kind: str, facilitator: str) -> Starlette:

@@ -21,8 +21,8 @@ from tests.strangers.hostile_clients import PROBES, presented_again, under_other
 from tests.strangers.payments import post, signed
 from tests.strangers.table import PASS, Result
 from x402.codec import Json, JsonObject, parse_object
-from x402.facilitator import Facilitator
-from x402.offline import MemoryLedger
+from x402.selling.facilitator import Facilitator
+from x402.selling.offline import MemoryLedger
 
 __all__ = ["on_chain"]
 

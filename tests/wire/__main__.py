@@ -15,7 +15,7 @@ from scripts.servers import ROOT
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, find_server
 
-OF_STORES = ("tests/agent/store", "tests/x402/test_settlements.py")
+OF_STORES = ("tests/agent/store", "tests/x402/selling/test_settlements.py")
 TESTS = ("-n", "2", "--dist", "loadfile", "tests/wire", "tests/scale", *OF_STORES, "tests/e2e")
 
 

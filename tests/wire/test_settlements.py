@@ -1,4 +1,4 @@
-"""What sellers remember in MongoDB: what goes over the wire. The contract is in tests/x402/test_settlements.py."""
+"""What sellers remember in MongoDB: what goes over the wire. The contract is in tests/x402/selling/test_settlements.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from pymongo.asynchronous.collection import AsyncCollection
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 from tests.wire.listening import READS, WRITES, Wire
 from tests.x402 import replicas
-from tests.x402.test_settlements import MINE, PAID
-from x402 import settlements_mongo
+from tests.x402.selling.test_settlements import MINE, PAID
 from x402.errors import SettlementsUnavailable
-from x402.settlements_mongo import MongoSettlements
+from x402.selling import settlements_mongo
+from x402.selling.settlements_mongo import MongoSettlements
 
 WEAK = "w=1&journal=false&readConcernLevel=local&readPreference=secondaryPreferred"
 """What a URI may say; it must not matter."""

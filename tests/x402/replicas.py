@@ -18,9 +18,9 @@ from tests.x402.samples import PAYEE, header_for
 from tests.x402.server import Reply, Seen, serving
 from x402.codec import decode_header
 from x402.decode import challenge_from
-from x402.desk import FacilitatorDesk
 from x402.negotiation import read_receipt
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import PaymentHeader, Receipt
 
 __all__ = ["killed_after_recording", "killed_before_recording", "one_delivery_for_each_payment"]

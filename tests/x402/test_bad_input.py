@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from tests.x402.samples import NETWORK, NOW, PAYER, URL, entry, header_for, offer, payment_for, v1_entry
 from x402.client import BoundedTransport, PaymentAuth
 from x402.codec import MAX_BYTES, Json, encode_header, to_json
-from x402.desk import FacilitatorDesk
 from x402.errors import FacilitatorError, MalformedHeader, NotX402, ResponseTooLarge, X402Error
 from x402.negotiation import build_payment, read_challenge, read_receipt, rejection_reason
-from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
-from x402.remote import RemoteFacilitator
-from x402.seller import read_payment
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.remote import RemoteFacilitator
+from x402.selling.seller import read_payment
 from x402.wire import Challenge, PaymentHeader
 
 CHALLENGE: dict[str, Json] = {

@@ -14,7 +14,7 @@ from x402.codec import Json, JsonObject, decode_header, encode_header
 from x402.decode import challenge_from, decode_payment, decode_receipt, header_in, offer_from
 from x402.errors import MalformedHeader, UnsupportedVersion, X402Error
 from x402.negotiation import read_challenge, read_receipt, rejection_reason
-from x402.seller import read_payment
+from x402.selling.seller import read_payment
 from x402.wire import Receipt
 
 _leaf: st.SearchStrategy[Json] = st.sampled_from(

@@ -61,9 +61,12 @@ def test_the_package_leans_on_no_other_part_of_the_project(name: str) -> None:
     ("imports", "absent"),
     [
         ("x402.wire, x402.decode, x402.policy, x402.networks", ["coincurve", "Crypto", "httpx", "email"]),
-        ("x402.negotiation, x402.wallets.signers, x402.seller, x402.offline", ["httpx", "sqlite3", "pymongo"]),
-        ("x402.desk, x402.idempotency", ["httpx", "starlette"]),
-        ("x402.client, x402.remote", ["pydantic", "eth_account", "web3"]),
+        (
+            "x402.negotiation, x402.wallets.signers, x402.selling.seller, x402.selling.offline",
+            ["httpx", "sqlite3", "pymongo"],
+        ),
+        ("x402.selling.desk, x402.selling.idempotency", ["httpx", "starlette"]),
+        ("x402.client, x402.selling.remote", ["pydantic", "eth_account", "web3"]),
         ("x402.chain.reader, x402.chain.facilitator", ["pydantic", "eth_account", "web3", "aiohttp"]),
     ],
 )

@@ -23,13 +23,13 @@ from x402.client import PaymentAuth
 from x402.decode import decode_payment, decode_receipt, offer_from
 from x402.eip3009 import domain_separator
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, UnsupportedVersion, X402Error
-from x402.facilitator import Facilitator
 from x402.failures import Failure
 from x402.negotiation import build_payment, read_challenge, window
 from x402.networks import asset, to_caip2
-from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
-from x402.seller import PaymentRefused, Seller, Terms, read_payment
+from x402.selling.facilitator import Facilitator
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, Terms, read_payment
 from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader, Receipt
 

@@ -25,10 +25,10 @@ from x402.errors import (
     FacilitatorUnavailable,
     SettlementUnknown,
 )
-from x402.facilitator import EXPIRY_MARGIN, Kind, Verdict, check
 from x402.failures import Failure
 from x402.networks import Asset as Token
 from x402.networks import asset, chain_id, v1_name
+from x402.selling.facilitator import EXPIRY_MARGIN, Kind, Verdict, check
 from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["ChainFacilitator"]

@@ -149,5 +149,5 @@ def test_no_other_code_opens_files_to_write_them() -> None:
     assert found == {
         "scripts/cli/audit.py": ["open(new, 'w', encoding='ascii', newline='\\n')"],
         "scripts/wallets.py": ["open(file, 'w', encoding='ascii')"],
-        "x402/settlements_sqlite.py": ["os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 384)"],
+        "x402/selling/settlements_sqlite.py": ["os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 384)"],
     }

@@ -21,9 +21,9 @@ from x402.errors import (
     FacilitatorUnavailable,
     SettlementUnknown,
 )
-from x402.facilitator import Kind
 from x402.failures import Failure
-from x402.seller import Seller
+from x402.selling.facilitator import Kind
+from x402.selling.seller import Seller
 from x402.wire import Payment
 
 

@@ -17,8 +17,8 @@ from tests.x402.server import Reply, json_reply
 from x402.decode import decode_payment
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import SigningFailed
-from x402.facilitator import check
 from x402.negotiation import build_payment
+from x402.selling.facilitator import check
 from x402.wallets import cdp
 from x402.wallets.cdp import CdpRefused, CdpSigner, CdpUnavailable
 from x402.wallets.signers import LocalSigner, Signer, sign_payment

@@ -8,8 +8,8 @@ A payment is *open* from `begin` until every attempt to settle it was given up, 
 An attempt of a process that died stays: whoever is sent the same payment then settles it again. Nobody holds
 anything, so nobody waits for the dead. Why: docs/decisions/0021-what-a-seller-remembers.md.
 
-Here is the memory of one process. Processes that share one: `x402.settlements_sqlite` on one machine,
-`x402.settlements_mongo` on many.
+Here is the memory of one process. Processes that share one: `x402.selling.settlements_sqlite` on one machine,
+`x402.selling.settlements_mongo` on many.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`x402.settlements` in a MongoDB collection: shared by processes on many machines.
+"""`x402.selling.settlements` in a MongoDB collection: shared by processes on many machines.
 
     client = AsyncMongoClient(uri)
     settlements = MongoSettlements(client["shop"]["settlements"])
@@ -24,7 +24,7 @@ from pymongo.read_concern import ReadConcern
 from x402.codec import parse_object, to_json
 from x402.decode import receipt_from
 from x402.errors import SettlementsUnavailable
-from x402.settlements import Settlement
+from x402.selling.settlements import Settlement
 
 __all__ = ["MongoSettlements"]
 

@@ -24,11 +24,11 @@ from tests.x402.samples import (
 )
 from x402.codec import Json
 from x402.decode import offer_from
-from x402.facilitator import Kind, check
 from x402.failures import Failure, classify
 from x402.keccak import keccak256
 from x402.negotiation import build_payment
-from x402.offline import MemoryLedger, OfflineFacilitator, Transfer, transaction_id
+from x402.selling.facilitator import Kind, check
+from x402.selling.offline import MemoryLedger, OfflineFacilitator, Transfer, transaction_id
 from x402.wallets.signers import LocalSigner
 from x402.wire import Offer, Payment
 

@@ -17,7 +17,7 @@ from typing import Final, Generic, TypeVar
 
 from x402.codec import Json, JsonObject, to_json
 from x402.errors import SettlementsUnavailable, SettlementUnknown, X402Error
-from x402.seller import PaymentRefused
+from x402.selling.seller import PaymentRefused
 from x402.wire import Payment
 
 __all__ = ["PaymentIdConflict", "PaymentIdMissing", "PaymentIds", "declaration"]

@@ -16,13 +16,13 @@ from pymongo import AsyncMongoClient
 
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 from tests.x402.samples import NETWORK, NOW, PAYEE, PAYER, URL, payment_for
-from x402 import settlements_sqlite
 from x402.errors import SettlementsUnavailable, SettlementUnknown
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.seller import Seller
-from x402.settlements import MemorySettlements, Settlement, Settlements
-from x402.settlements_mongo import MongoSettlements
-from x402.settlements_sqlite import SqliteSettlements
+from x402.selling import settlements_sqlite
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import Seller
+from x402.selling.settlements import MemorySettlements, Settlement, Settlements
+from x402.selling.settlements_mongo import MongoSettlements
+from x402.selling.settlements_sqlite import SqliteSettlements
 from x402.wire import Offer, Payment, Receipt
 
 LATER: Final = 4_000_000_000

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from x402.eip3009 import transfer_calldata
-from x402.facilitator import EXPIRY_MARGIN, Kind, Verdict, check
 from x402.failures import Failure
 from x402.keccak import keccak256
 from x402.networks import ASSETS, asset, chain_id, v1_name
+from x402.selling.facilitator import EXPIRY_MARGIN, Kind, Verdict, check
 from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["MemoryLedger", "OfflineFacilitator", "Transfer", "transaction_id"]

@@ -15,12 +15,12 @@ import pytest
 
 from tests.x402.samples import NETWORK, NOW, OTHER, PAYEE, PAYER, URL, payment_for
 from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
-from x402.facilitator import Kind, Verdict
 from x402.failures import Failure
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.seller import PaymentRefused, Seller, Terms
-from x402.settlements import MemorySettlements, Settlement
-from x402.settlements_sqlite import SqliteSettlements
+from x402.selling.facilitator import Kind, Verdict
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, Terms
+from x402.selling.settlements import MemorySettlements, Settlement
+from x402.selling.settlements_sqlite import SqliteSettlements
 from x402.wire import Offer, Payment, Receipt
 
 PRICE: Final = 10_000

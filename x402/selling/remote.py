@@ -13,8 +13,8 @@ import httpx
 from x402.codec import Json, JsonObject, clean, integer_field, parse_object, text_field, to_json
 from x402.decode import receipt_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, ResponseRefused, SettlementUnknown
-from x402.facilitator import Kind, Verdict
 from x402.failures import classify
+from x402.selling.facilitator import Kind, Verdict
 from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["RemoteFacilitator"]

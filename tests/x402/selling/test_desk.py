@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.x402.samples import NETWORK, NOW, PAYER, entry, offer, payment_for, v1_entry
 from x402.codec import Json, to_json
 from x402.decode import offer_from
-from x402.desk import FacilitatorDesk
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
-from x402.facilitator import Kind, Verdict
 from x402.failures import Failure, classify, spoken
-from x402.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.desk import FacilitatorDesk
+from x402.selling.facilitator import Kind, Verdict
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
 from x402.wire import Offer, Payment, Receipt
 
 DESK = FacilitatorDesk(OfflineFacilitator(MemoryLedger(), lambda: NOW))

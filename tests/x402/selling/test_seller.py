@@ -11,19 +11,19 @@ import pytest
 
 from tests.x402.samples import KEY, NETWORK, NONCE, NOW, PAYEE, PAYER, USDC, header_for
 from tests.x402.server import Reply, Seen, serving
-from x402 import settlements as settlements_module
 from x402.client import PaymentAuth
 from x402.codec import Json, JsonObject
 from x402.decode import decode_payment
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
-from x402.facilitator import Kind, Verdict
 from x402.failures import Failure
-from x402.idempotency import declaration
 from x402.negotiation import build_payment, read_challenge, read_receipt, rejection_reason, window
-from x402.offline import MemoryLedger, OfflineFacilitator
 from x402.policy import Policy, choose
-from x402.seller import PaymentRefused, Seller, Terms, read_payment, receipt_headers
-from x402.settlements import MemorySettlements
+from x402.selling import settlements as settlements_module
+from x402.selling.facilitator import Kind, Verdict
+from x402.selling.idempotency import declaration
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.seller import PaymentRefused, Seller, Terms, read_payment, receipt_headers
+from x402.selling.settlements import MemorySettlements
 from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Challenge, Offer, Payment, PaymentHeader, Receipt
 

@@ -1,4 +1,4 @@
-"""`x402.settlements` in a file of SQLite: shared by all processes of one machine, kept when they end.
+"""`x402.selling.settlements` in a file of SQLite: shared by all processes of one machine, kept when they end.
 
     settlements = SqliteSettlements("sold.db")
     seller = Seller(facilitator, pay_to, network, settlements=settlements)
@@ -22,7 +22,7 @@ from typing import Final, TypeVar
 from x402.codec import parse_object, to_json
 from x402.decode import receipt_from
 from x402.errors import SettlementsUnavailable
-from x402.settlements import Settlement
+from x402.selling.settlements import Settlement
 
 __all__ = ["SqliteSettlements"]
 

@@ -12,8 +12,8 @@ from tests.x402.samples import NONCE, offer, payment_for
 from x402.codec import Json
 from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure
-from x402.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
-from x402.seller import PaymentRefused
+from x402.selling.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration
+from x402.selling.seller import PaymentRefused
 from x402.wire import Payment, Receipt
 
 ID = "purchase_0123456789"

@@ -2,7 +2,7 @@
 
     GET /supported    POST /verify    POST /settle
 
-As in x402 spec v2 section 7. Whatever serves it adds the socket and a bound on bodies; `x402.remote` calls it.
+As in x402 spec v2 section 7. Whatever serves it adds the socket and a bound on bodies; `x402.selling.remote` calls it.
 A refusal is an answer with status 200, in the words of the official SDKs, whose clients lose the reason of any
 other status. A message that cannot be read is a refusal too; the official facilitator raises an exception.
 """
@@ -14,8 +14,8 @@ from typing import Final
 from x402.codec import Json, JsonObject, integer_field, object_field, parse_object, to_json
 from x402.decode import offer_from, payment_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
-from x402.facilitator import Facilitator
 from x402.failures import Failure, spoken
+from x402.selling.facilitator import Facilitator
 from x402.wire import Offer, Payment, Receipt
 
 __all__ = ["FacilitatorDesk"]

@@ -18,10 +18,10 @@ from typing import Final
 from x402.codec import Json, JsonObject, clean, encode_header, to_json
 from x402.decode import decode_payment, header_in, offer_from
 from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
-from x402.facilitator import Facilitator, check_terms
 from x402.failures import Failure, classify
 from x402.networks import default_asset, v1_name
-from x402.settlements import MemorySettlements, Settlement, Settlements
+from x402.selling.facilitator import Facilitator, check_terms
+from x402.selling.settlements import MemorySettlements, Settlement, Settlements
 from x402.wire import (
     CHALLENGE_HEADER,
     PAYMENT_HEADERS,
@@ -99,7 +99,7 @@ class Seller:
         settlements: Settlements | None = None,
     ) -> None:
         """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; who declares
-        `payment-identifier` must keep to it, see `x402.idempotency`. Without `settlements` this object alone
+        `payment-identifier` must keep to it, see `x402.selling.idempotency`. Without `settlements` this object alone
         remembers, and forgets when its process ends."""
         token = default_asset(network)
         if token is None:

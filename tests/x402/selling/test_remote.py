@@ -9,15 +9,15 @@ import pytest
 
 from tests.x402.samples import NETWORK, NOW, PAYER, entry, offer, payment_for, v1_entry
 from tests.x402.server import Reply, Seen, json_reply, serving
-from x402 import remote
 from x402.client import BoundedTransport
 from x402.codec import Json, encode_header, object_field, parse_object
 from x402.decode import decode_payment, offer_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown
-from x402.facilitator import Facilitator, Kind
 from x402.failures import Failure
-from x402.offline import MemoryLedger, OfflineFacilitator
-from x402.remote import RemoteFacilitator
+from x402.selling import remote
+from x402.selling.facilitator import Facilitator, Kind
+from x402.selling.offline import MemoryLedger, OfflineFacilitator
+from x402.selling.remote import RemoteFacilitator
 from x402.wire import PAYMENT_HEADERS, Receipt
 
 
