@@ -1,7 +1,7 @@
 """A facilitator to sell through: `python -m gpu_vendor_mock.facilitator [--host 127.0.0.1] [--port 4021]`.
 
-It speaks the facilitator's HTTP of x402 (`x402.selling.desk`) to any seller, ours or others, and settles offline against a
-ledger in memory: real signatures, no chain, every payer has enough. `GET /journal` shows what moved.
+It speaks the facilitator's HTTP of x402 (`x402.selling.desk`) to any seller, ours or others, and settles offline
+against a ledger in memory: real signatures, no chain, every payer has enough. `GET /journal` shows what moved.
 """
 
 from __future__ import annotations

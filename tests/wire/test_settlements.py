@@ -1,4 +1,4 @@
-"""What sellers remember in MongoDB: what goes over the wire. The contract is in tests/x402/selling/test_settlements.py."""
+"""What sellers remember in MongoDB: what goes over the wire. tests/x402/selling/test_settlements.py has the contract."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ def test_planning_without_a_model_loads_neither_sdk_nor_http_client(module: str)
 def test_the_sdk_is_not_loaded_before_the_first_plan() -> None:
     """Most ticks ask no planner, and then its 0.6 s are not spent."""
     made = "FireworksPlanner(api_key='k', model='m', fallback=StubPlanner())"
-    imports = "from agent.kinds.rental.planner.fireworks import FireworksPlanner; from agent.kinds.rental.planner.stub import StubPlanner"
+    planner = "agent.kinds.rental.planner"
+    imports = f"from {planner}.fireworks import FireworksPlanner; from {planner}.stub import StubPlanner"
 
     assert loaded_by(f"{imports}; {made}") == {"httpx"}
     assert loaded_by("import fireworks") == set(HEAVY)
