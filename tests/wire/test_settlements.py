@@ -1,4 +1,4 @@
-"""What sellers remember in MongoDB: what goes over the wire. tests/x402/selling/test_settlements.py has the contract."""
+"""Sellers' memory in MongoDB: what goes over the wire. The contract: tests/x402/selling/test_settlements.py."""
 
 from __future__ import annotations
 

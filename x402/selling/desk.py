@@ -2,7 +2,7 @@
 
     GET /supported    POST /verify    POST /settle
 
-As in x402 spec v2 section 7. Whatever serves it adds the socket and a bound on bodies; `x402.selling.remote` calls it.
+As in x402 spec v2 section 7. Whatever serves it adds the socket and a bound on bodies; `remote` calls it.
 A refusal is an answer with status 200, in the words of the official SDKs, whose clients lose the reason of any
 other status. A message that cannot be read is a refusal too; the official facilitator raises an exception.
 """

@@ -99,8 +99,8 @@ class Seller:
         settlements: Settlements | None = None,
     ) -> None:
         """`network` is a CAIP-2 id with a known token. `extensions` are declared in every challenge; who declares
-        `payment-identifier` must keep to it, see `x402.selling.idempotency`. Without `settlements` this object alone
-        remembers, and forgets when its process ends."""
+        `payment-identifier` must keep to it, see `x402.selling.idempotency`. Without `settlements` this object
+        alone remembers, and forgets when its process ends."""
         token = default_asset(network)
         if token is None:
             raise ValueError(f"no token is known on {network!r}; see x402.networks")

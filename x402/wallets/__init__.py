@@ -1,1 +1,1 @@
-"""Who signs: a key in this process (`signers`), unlocked from a keystore file (`keystore`), or at Coinbase (`cdp`)."""
+"""Who signs: a key in this process (`signers`), out of a keystore file (`keystore`), one at Coinbase (`cdp`)."""
