@@ -27,5 +27,5 @@ ENV PATH=/opt/purser/bin:$PATH \
 USER 10001
 EXPOSE 3000
 HEALTHCHECK --interval=15s --timeout=6s --start-period=20s --retries=3 \
-    CMD ["python", "-m", "scripts.healthy", "http://127.0.0.1:3000/api/health"]
+    CMD ["python", "-m", "scripts.serve.healthy", "http://127.0.0.1:3000/api/health"]
 CMD ["python", "-m", "scripts.cli", "serve", "--host", "0.0.0.0", "--port", "3000", "--json"]

@@ -16,7 +16,7 @@ from typing import Final
 
 from pydantic import BaseModel, ValidationError
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 __all__ = ["Outcome", "ask_pip_audit", "audit"]
 

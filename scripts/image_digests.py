@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 __all__ = ["FILES", "IMAGE", "main"]
 

@@ -13,7 +13,7 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Final
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 __all__ = ["LIMIT_MB", "OURS", "main", "measure", "report"]
 

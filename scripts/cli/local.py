@@ -32,7 +32,7 @@ def dev(
 ) -> None:
     """Serve API and mock vendors on this machine; reload on change."""
     with failing(json):
-        from scripts.dev import run_dev
+        from scripts.serve.dev import run_dev
         from scripts.view.text import said
 
         settings = settings_now()
@@ -54,7 +54,7 @@ def worker(
 ) -> None:
     """Tick what is due, in a loop, on MONGODB_URI. Ends with SIGTERM or Ctrl-C: at once with the second one."""
     with failing(json):
-        from scripts.worker import run_worker
+        from scripts.serve.worker import run_worker
 
         def note(said: str) -> None:
             print(jsons.dumps({"worker": said}) if json else said, flush=True)
@@ -73,7 +73,7 @@ def serve(
     Without API_TOKEN only this machine can be served: on any other address it does not start.
     """
     with failing(json):
-        from scripts.serve import run_server
+        from scripts.serve.api import run_server
         from scripts.view.text import said
 
         settings = settings_now()

@@ -76,7 +76,7 @@ def failing(as_json: bool) -> Iterator[None]:
     """
     from agent.book.errors import ConfigurationError, RestoreRefused, StoreUnavailable
     from scripts.client.errors import Busy, NotFound, Refused, Unreachable
-    from scripts.servers import ServerFailed
+    from scripts.serve.servers import ServerFailed
     from x402.errors import ChainError
 
     try:

@@ -17,7 +17,7 @@ from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.demo.local_chain import NETWORK, RELAYER_KEY, LocalChain, settings_for
 from scripts.demo.run import BUDGET, Outcome, Place, run_demo
 from scripts.exits import Exit
-from scripts.servers import ServerFailed
+from scripts.serve.servers import ServerFailed
 from scripts.view.text import console_for, said
 from x402.networks import Asset
 from x402.secp256k1 import SigningKey

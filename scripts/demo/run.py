@@ -29,7 +29,7 @@ from scripts.client.errors import ClientError
 from scripts.client.shapes import Status, read_exactly
 from scripts.exits import Exit
 from scripts.seed import seed
-from scripts.servers import ServerFailed, ServerProcess, api_server, vendor_server
+from scripts.serve.servers import ServerFailed, ServerProcess, api_server, vendor_server
 from scripts.view.runs import books, trail, verdict
 from scripts.view.screen import Screen
 from scripts.view.text import said, usd

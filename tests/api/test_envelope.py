@@ -13,7 +13,7 @@ import pytest
 from api._app import create_app
 from api._context import Context
 from api._middleware import MAX_HEADERS, MAX_URL
-from scripts.servers import api_server
+from scripts.serve.servers import api_server
 from tests.api.client import Api, an_api
 
 SAFE = {

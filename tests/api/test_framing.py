@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from scripts.servers import ROOT, ServerProcess, api_server, clean, vendor_server
+from scripts.serve.servers import ROOT, ServerProcess, api_server, clean, vendor_server
 from tests.api.client import an_api
 from tests.scripts.lambda_events import KINDS, TOKEN
-from tests.scripts.test_lambda_handler import body, handled
+from tests.scripts.serve.test_lambda_handler import body, handled
 from tests.scripts.vercel import entry_file, loaded
 
 HIDDEN = b"GET /api/nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

@@ -65,7 +65,7 @@ def test_environment_and_database_are_touched_in_one_place_each(path: Path) -> N
 
     if not name.startswith(("agent/store/", "scripts/")) and name != "x402/selling/settlements_mongo.py":
         assert not imported(path) & {"pymongo", "mongomock", "motor"}
-    if name not in ("agent/process/environment.py", "scripts/servers.py"):
+    if name not in ("agent/process/environment.py", "scripts/serve/servers.py"):
         assert "os.environ" not in text
         assert "getenv" not in text
 

@@ -18,7 +18,7 @@ from agent.process.settings import Settings
 from agent.store import open_database
 from scripts.client.api import Client
 from scripts.seed import seed
-from scripts.servers import ServerProcess, clean, vendor_server
+from scripts.serve.servers import ServerProcess, clean, vendor_server
 from tests.agent.stage import KEY
 from tests.api.client import Api, an_api
 

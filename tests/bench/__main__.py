@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.bench.contest import OURS, Sizes, missing, run
 from tests.bench.table import lines
 

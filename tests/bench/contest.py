@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final, TypeAlias
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.interop.processes import server
 
 __all__ = [

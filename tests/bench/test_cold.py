@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.bench.service.cold import STATUS
 
 HEAVY = ("httpx", "coincurve", "Crypto", "stamina", "fireworks", "agent.engine.services", "agent.engine.tick")

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from scripts.demo.local_chain import CHAIN_ID, NETWORK
-from scripts.servers import ServerFailed
+from scripts.serve.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
 from x402.chain.ports import Cancelled, Unused, Used

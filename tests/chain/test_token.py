@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.servers import ServerFailed
+from scripts.serve.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from x402.secp256k1 import HALF_ORDER
 

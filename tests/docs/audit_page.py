@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 __all__ = ["PAGE", "PROGRAM", "says_no", "wrong"]
 

@@ -24,7 +24,7 @@ from scripts.audit.export import Plain, PlainRun, export_lines
 from scripts.client.api import Client
 from scripts.client.shapes import Chain, read_plainly
 from scripts.seed import seed
-from scripts.servers import ROOT, api_server, clean, vendor_server
+from scripts.serve.servers import ROOT, api_server, clean, vendor_server
 from tests.agent.builders import NOW, a_run
 from tests.api.client import Api, an_api
 from tests.docs.audit_page import PAGE, PROGRAM, says_no, wrong

@@ -11,7 +11,7 @@ import pytest
 
 from scripts.cli.pay import EPILOG
 from scripts.pay.values import PayExit
-from scripts.servers import ROOT, clean, vendor_server
+from scripts.serve.servers import ROOT, clean, vendor_server
 from tests.x402.samples import KEY
 
 PAY, WALLETS = ((ROOT / "docs" / name).read_text() for name in ("pay.md", "wallets.md"))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from scripts.seed import catalog
-from scripts.servers import api_server, vendor_server
+from scripts.serve.servers import api_server, vendor_server
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

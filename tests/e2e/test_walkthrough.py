@@ -16,7 +16,7 @@ from pydantic import JsonValue
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from scripts.client.api import Client
 from scripts.seed import seed
-from scripts.servers import api_server, vendor_server
+from scripts.serve.servers import api_server, vendor_server
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 
 MOST_TICKS = 500

@@ -21,7 +21,7 @@ from typing import Final
 import httpx
 from pydantic import BaseModel
 
-from scripts.servers import ServerFailed, api_server, clean
+from scripts.serve.servers import ServerFailed, api_server, clean
 from tests.fuzz.aiming import Known
 from tests.strangers.table import PASS, Result
 from tests.strangers.verdict import conclude

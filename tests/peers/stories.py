@@ -21,7 +21,7 @@ import httpx
 from agent.book.money import usd_json
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from gpu_vendor_mock.settings import LOCAL_SECRET
-from scripts.servers import ROOT, ServerProcess, clean, vendor_server
+from scripts.serve.servers import ROOT, ServerProcess, clean, vendor_server
 from tests.peers.ours import KEY, purser_buys
 
 __all__ = ["OFFICIAL", "TOLD", "Case", "Outcome", "play"]

@@ -20,13 +20,13 @@ from typing import Any, Final, Self
 
 from pydantic import JsonValue
 
-from scripts.servers import end
+from scripts.serve.servers import end
 from scripts.shipped_size import OURS
 from tests.platforms.shipped import PYTHON, environment, ship
 
 __all__ = ["Invocation", "LambdaFunction"]
 
-HANDLER: Final = "scripts.lambda_handler.handler"
+HANDLER: Final = "scripts.serve.lambda_handler.handler"
 TIMEOUT: Final = 60.0
 """Seconds that an invocation may take: the template's Timeout."""
 

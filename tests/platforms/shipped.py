@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.scripts.lambda_events import TOKEN
 
 __all__ = ["CONFIGURED", "CRON_SECRET", "PYTHON", "ROUNDS", "SECRETS", "environment", "needs_runtimes", "ship"]

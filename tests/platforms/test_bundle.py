@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from scripts.shipped_size import OURS
 from tests.platforms.shipped import PYTHON, needs_runtimes
 

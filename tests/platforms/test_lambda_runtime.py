@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from pydantic import JsonValue
 
-from scripts.lambda_handler import TICK_EVENT
 from scripts.seed import catalog
-from scripts.servers import vendor_server
+from scripts.serve.lambda_handler import TICK_EVENT
+from scripts.serve.servers import vendor_server
 from tests.platforms.aws import LambdaFunction
 from tests.platforms.shipped import CONFIGURED, ROUNDS, SECRETS, needs_runtimes
 from tests.scripts.lambda_events import QUEUE_EVENT, http_api, scheduled

@@ -10,7 +10,7 @@ import httpx
 from pymongo import MongoClient
 
 from scripts.seed import catalog
-from scripts.servers import vendor_server
+from scripts.serve.servers import vendor_server
 from tests.platforms.shipped import CONFIGURED, CRON_SECRET, ROUNDS, SECRETS, needs_runtimes
 from tests.platforms.vercel import VercelFunction
 from tests.scripts.lambda_events import TOKEN

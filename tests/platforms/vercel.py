@@ -17,7 +17,7 @@ from typing import Any, Final, Self
 
 import httpx
 
-from scripts.servers import end
+from scripts.serve.servers import end
 from tests.platforms.shipped import PYTHON, environment, ship
 
 __all__ = ["VercelFunction"]

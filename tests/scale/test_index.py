@@ -17,7 +17,7 @@ from agent.store.collections import Bson
 from agent.store.due import DueStore
 from agent.store.keys import KeyStore
 from agent.store.runs import RunStore
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.agent.builders import NOW, a_job, a_run
 from tests.scale.index import Asked, keys_walked
 

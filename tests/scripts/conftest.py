@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from scripts.cli.tree import command_line
 from scripts.client.api import Client
 from scripts.seed import seed
-from scripts.servers import api_server, vendor_server
+from scripts.serve.servers import api_server, vendor_server
 
 Purser = Callable[..., Result]
 

@@ -20,7 +20,7 @@ from agent.book.audit import digest
 from scripts.client.api import Client
 from scripts.exits import Exit
 from scripts.seed import seed
-from scripts.servers import ServerProcess, clean, vendor_server
+from scripts.serve.servers import ServerProcess, clean, vendor_server
 from tests.scripts.conftest import Purser
 from tests.scripts.samples import observation_json, run_json, status_json
 from tests.scripts.standin import Answer, standing_in

@@ -15,7 +15,7 @@ from agent.book.models import INDEXES
 from agent.store.embedded import EmbeddedDatabase
 from scripts.cli.tree import command_line
 from scripts.exits import MEANINGS, Exit
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.scripts.conftest import Purser
 from tests.scripts.samples import AT, HOSTILE, RUN_ID, observation_json, run_json, status_json
 from tests.scripts.standin import Answer, standing_in

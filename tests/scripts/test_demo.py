@@ -18,7 +18,7 @@ from rich.console import Console
 from scripts.demo import run as demo
 from scripts.demo.run import exit_code, run_demo
 from scripts.exits import Exit
-from scripts.servers import ROOT, ServerFailed, clean
+from scripts.serve.servers import ROOT, ServerFailed, clean
 
 COMMAND = [sys.executable, "-m", "scripts.cli", "demo"]
 

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from scripts.image_digests import FILES, IMAGE, main
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 DOCKER: Final = """#!/bin/sh
 # Plays `docker pull`: tells a digest for each tag but those that "the registry" does not have.

@@ -21,7 +21,7 @@ from typer.testing import Result
 from agent.process.settings import Settings
 from scripts.pay.values import PayExit
 from scripts.pay.view import body_bytes, write_body
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.scripts.conftest import Purser
 from tests.scripts.shop import open_shop
 from tests.scripts.standin import Answer, StandIn, standing_in

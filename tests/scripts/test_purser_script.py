@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from scripts.exits import Exit
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 
 PYTHON = """#!/bin/sh
 echo "python in $(pwd)"

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 PINNED: Final = sorted(
     path for place in (".", "contracts", "tests/*") for path in ROOT.glob(f"{place}/requirements*.txt")

@@ -20,7 +20,7 @@ from agent.process.settings import load_settings
 from scripts import wallets
 from scripts.cli.tree import command_line
 from scripts.exits import Exit
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.scripts.standin import Answer, standing_in
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, OTHER, PAYER, USDC

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from scripts.pay.values import PayExit
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.strangers.environments import surroundings
 from tests.strangers.payments import a_server
 from tests.x402.samples import KEY

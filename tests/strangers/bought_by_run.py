@@ -19,7 +19,7 @@ import httpx
 
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from gpu_vendor_mock.settings import LOCAL_SECRET
-from scripts.servers import api_server
+from scripts.serve.servers import api_server
 from tests.strangers.environments import surroundings
 from tests.strangers.payments import a_server
 from tests.strangers.reconciling_node import ReconcilingNode

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.strangers.table import Result
 from x402.codec import Json, JsonObject
 

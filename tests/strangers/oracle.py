@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.book.money import InvalidAmount, parse_usd
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.interop.processes import server
 from tests.strangers.environments import OFFICIAL, ask
 from tests.strangers.orders import Order, orders

@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from scripts.servers import ServerProcess
+from scripts.serve.servers import ServerProcess
 from tests.strangers.environments import surroundings
 from tests.x402.samples import KEY, URL, header_for
 from x402.codec import Json, JsonObject, decode_header, load_json, object_field, text_field

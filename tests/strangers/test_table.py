@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.strangers.__main__ import SUITES
 from tests.strangers.table import PASS, Result, TableError, differences, read
 from tests.strangers.verdict import KEPT, conclude

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.wire.given import HOW_TO_GET_ONE
 from tests.wire.servers import DatabaseServer, find_server
 

@@ -9,7 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Final, Self
 
-from scripts.servers import ServerProcess, clean
+from scripts.serve.servers import ServerProcess, clean
 
 __all__ = ["CRON_SECRET", "TOKEN", "Fleet"]
 

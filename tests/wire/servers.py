@@ -24,7 +24,7 @@ from typing import Final, Self
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 __all__ = ["DatabaseServer", "Served", "ServerCommand", "ServerMissing", "find_server", "served"]
 

@@ -14,7 +14,7 @@ from pymongo import MongoClient
 from agent.book.models import INDEXES
 from scripts.client.api import Client
 from scripts.seed import seed
-from scripts.servers import api_server, clean, vendor_server
+from scripts.serve.servers import api_server, clean, vendor_server
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 
 pytestmark = needs_server

@@ -13,7 +13,7 @@ import pytest
 
 from scripts.client.api import Client
 from scripts.seed import seed as seed_vendors
-from scripts.servers import vendor_server
+from scripts.serve.servers import vendor_server
 from tests.wire.fleet import TOKEN, Fleet
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 from tests.wire.reckoning import reckon

@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.wire.given import drop, fresh_name, needs_server, server_uri
 
 pytestmark = [

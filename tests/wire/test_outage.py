@@ -13,7 +13,7 @@ import pytest
 
 from scripts.client.api import Client
 from scripts.seed import seed as seed_vendors
-from scripts.servers import vendor_server
+from scripts.serve.servers import vendor_server
 from tests.wire.fleet import CRON_SECRET, TOKEN, Fleet
 from tests.wire.given import HOW_TO_GET_ONE, fresh_name, needs_server
 from tests.wire.reckoning import reckon

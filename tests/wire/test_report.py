@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 SKIPPING = """
 import pytest

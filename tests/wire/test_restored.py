@@ -18,7 +18,7 @@ from agent.process.world import real_world
 from agent.store.mongo import MongoDatabase
 from agent.store.runs import RunStore
 from scripts.exits import Exit
-from scripts.servers import clean, vendor_server
+from scripts.serve.servers import clean, vendor_server
 from tests.agent.builders import a_run
 from tests.agent.limited import PAYER
 from tests.agent.stage import KEY

@@ -25,7 +25,7 @@ from agent.store.runs import RunStore
 from agent.store.vendors import VendorStore
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
 from gpu_vendor_mock.settings import LOCAL_SECRET
-from scripts.servers import ServerProcess, clean, vendor_server
+from scripts.serve.servers import ServerProcess, clean, vendor_server
 from tests.agent.stage import registered
 from tests.wire.given import fresh_name, needs_server, server_uri
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import httpx
 
-from scripts.servers import ServerProcess, clean
+from scripts.serve.servers import ServerProcess, clean
 from tests.x402.samples import PAYEE, header_for
 from tests.x402.server import Reply, Seen, serving
 from x402.codec import decode_header

@@ -21,7 +21,7 @@ from agent.process import logs
 from agent.process.settings import Settings
 from agent.secrets.vendor_secrets import seals_of, token_of
 from gpu_vendor_mock.catalog import DEFAULT_CATALOG
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.agent.stage import registered
 
 log = logging.getLogger("agent.test_logs")

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.agent.stage import KEY
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the flag is Linux's")

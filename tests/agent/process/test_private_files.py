@@ -12,7 +12,7 @@ import pytest
 
 from agent.book.errors import ConfigurationError
 from agent.process.private_files import open_private, read_private, why_not_private
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 
 US: Final = os.geteuid()
 STRANGER: Final = US + 4_711

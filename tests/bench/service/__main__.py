@@ -20,7 +20,7 @@ from typing import Final
 from agent.store.mongo import MongoDatabase
 from scripts.client.api import Client
 from scripts.seed import seed
-from scripts.servers import api_server, vendor_server
+from scripts.serve.servers import api_server, vendor_server
 from tests.bench.service import age, cold, load, many
 from tests.bench.service.table import Figure, lines
 from tests.wire.given import HOW_TO_GET_ONE, fresh_name

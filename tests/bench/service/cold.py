@@ -9,7 +9,7 @@ from statistics import median
 from time import perf_counter
 from typing import Final
 
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 from tests.bench.service.table import Figure
 
 __all__ = ["STATUS", "TICK", "command", "imports"]

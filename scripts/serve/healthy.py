@@ -1,4 +1,4 @@
-"""`python -m scripts.healthy URL`: exit code 0 if it answers 200, for container health checks without curl."""
+"""`python -m scripts.serve.healthy URL`: exit code 0 if it answers 200, for container health checks without curl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> int:
         case [url] if url.startswith("http://"):
             pass
         case _:
-            print("usage: python -m scripts.healthy http://127.0.0.1:3000/api/health", file=sys.stderr)
+            print("usage: python -m scripts.serve.healthy http://127.0.0.1:3000/api/health", file=sys.stderr)
             return 2
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:

@@ -14,9 +14,9 @@ from uvicorn.supervisors.watchfilesreload import WatchFilesReload
 from agent.process.settings import Settings
 from scripts.client.api import Client
 from scripts.client.errors import ClientError
-from scripts.complete import check_complete
 from scripts.seed import seed
-from scripts.servers import ROOT, ServerProcess, check_free, hand_down
+from scripts.serve.complete import check_complete
+from scripts.serve.servers import ROOT, ServerProcess, check_free, hand_down
 
 __all__ = ["run_dev"]
 

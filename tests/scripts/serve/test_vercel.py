@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.scripts.vercel import entry_file, entry_points, is_asgi, loaded
 
 API = sorted((ROOT / "api").glob("**/*.py"))

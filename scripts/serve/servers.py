@@ -77,7 +77,7 @@ class ServerProcess:
         """Nothing is started yet. `command` is a module and its arguments; `health` the path that answers 200."""
         self.name = name
         self.url = ""
-        self._command = [sys.executable, "-m", "scripts.child", *command]
+        self._command = [sys.executable, "-m", "scripts.serve.child", *command]
         self._health = health
         self._directory = directory
         self._environment = environment
@@ -92,7 +92,7 @@ class ServerProcess:
             self._command,
             cwd=self._directory,
             env=self._environment,
-            stdin=subprocess.PIPE,  # never written to: its end tells scripts.child that we are gone
+            stdin=subprocess.PIPE,  # never written to: its end tells scripts.serve.child that we are gone
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

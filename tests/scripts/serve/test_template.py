@@ -13,8 +13,8 @@ from typing import Any, Final
 import yaml
 
 from agent.process.settings import Settings
-from scripts.lambda_handler import RESERVE_SECONDS, TICK_EVENT
-from scripts.servers import ROOT
+from scripts.serve.lambda_handler import RESERVE_SECONDS, TICK_EVENT
+from scripts.serve.servers import ROOT
 from scripts.shipped_size import OURS
 
 MAKE: Final = shutil.which("make") or "make"

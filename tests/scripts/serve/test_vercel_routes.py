@@ -8,7 +8,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from scripts.servers import ROOT
+from scripts.serve.servers import ROOT
 from tests.scripts.vercel import entry_file, loaded
 
 TOKEN: Final = "token-of-the-routes"

@@ -18,7 +18,7 @@ import yaml
 
 from agent.process.settings import Settings
 from scripts.exits import Exit
-from scripts.servers import ROOT, ServerProcess, clean
+from scripts.serve.servers import ROOT, ServerProcess, clean
 
 DOCKERFILE: Final = (ROOT / "Dockerfile").read_text().replace("\\\n", " ")
 COMPOSE: Final[dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())

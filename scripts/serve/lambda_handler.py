@@ -1,4 +1,4 @@
-"""AWS Lambda: `scripts.lambda_handler.handler` is the function's handler string.
+"""AWS Lambda: `scripts.serve.lambda_handler.handler` is the function's handler string.
 
 HTTP events (API Gateway, function URLs, ALB) go to the app through Mangum. Events of a schedule have no HTTP
 shape, which Mangum does not understand: they tick the runs that are due. It lives outside `api/`, because Vercel

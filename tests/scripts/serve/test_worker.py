@@ -19,7 +19,7 @@ from agent.process.settings import Settings
 from agent.store.due import Due, DueStore
 from scripts.cli.tree import command_line
 from scripts.exits import Exit
-from scripts.worker import IDLE_SECONDS, Worker, run_worker
+from scripts.serve.worker import IDLE_SECONDS, Worker, run_worker
 from tests.agent.backup import dump, moved_to, restore
 from tests.agent.stage import Stage, a_stage
 
@@ -190,8 +190,8 @@ def test_a_worker_without_a_wallet_says_what_it_pays_with(
     async def stopped_at_once(*_: object) -> object:
         return None
 
-    monkeypatch.setattr("scripts.worker.configure", lambda **_: None)
-    monkeypatch.setattr("scripts.worker._work", stopped_at_once)
+    monkeypatch.setattr("scripts.serve.worker.configure", lambda **_: None)
+    monkeypatch.setattr("scripts.serve.worker._work", stopped_at_once)
     database = SecretStr("mongodb://127.0.0.1:1/")
     key = SecretStr("11" * 32)
 

@@ -1,4 +1,4 @@
-"""`python -m scripts.child MODULE ...`: what `python -m MODULE ...` does, and it ends when stdin does.
+"""`python -m scripts.serve.child MODULE ...`: what `python -m MODULE ...` does, and it ends when stdin does.
 
 A parent that is killed outright cannot stop its children; the pipe between them closes all the same.
 """

@@ -19,7 +19,7 @@ import pytest
 from scripts.client.api import Client
 from scripts.client.registry import list_vendors, remove_vendor
 from scripts.exits import Exit
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 
 PACKAGES = ("api", "agent", "vendors", "x402", "gpu_vendor_mock", "scripts")
 

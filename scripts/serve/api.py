@@ -13,9 +13,9 @@ import uvicorn
 from agent.book.errors import ConfigurationError
 from agent.process.settings import Settings
 from agent.store import open_database
-from scripts.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
-from scripts.complete import check_complete
-from scripts.servers import ServerFailed
+from scripts.serve.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
+from scripts.serve.complete import check_complete
+from scripts.serve.servers import ServerFailed
 
 __all__ = ["run_server"]
 

@@ -16,7 +16,7 @@ import pytest
 
 from scripts.client.api import Client
 from scripts.exits import Exit
-from scripts.servers import ROOT, clean
+from scripts.serve.servers import ROOT, clean
 
 
 @contextmanager

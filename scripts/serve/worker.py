@@ -19,7 +19,7 @@ from agent.dispatch.rounds import Round
 from agent.engine.services import Services
 from agent.process.logs import configure
 from agent.process.settings import Settings
-from scripts.complete import check_complete
+from scripts.serve.complete import check_complete
 
 __all__ = ["Worker", "run_worker"]
 

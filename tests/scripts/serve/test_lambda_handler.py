@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from pydantic import JsonValue
 
-from scripts.servers import clean
+from scripts.serve.servers import clean
 from tests.scripts.lambda_events import KINDS, QUEUE_EVENT, TOKEN, Event, http_api, scheduled
 
 PROGRAM = """
 import json, sys, threading
-from scripts.lambda_handler import handler
+from scripts.serve.lambda_handler import handler
 
 class Context:
     def get_remaining_time_in_millis(self):

@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts import servers
-from scripts.servers import ServerFailed, ServerProcess, check_free, clean, vendor_server
+from scripts.serve.api import servers
+from scripts.serve.servers import ServerFailed, ServerProcess, check_free, clean, vendor_server
 
 SERVE = """
 import http.server, os, signal, sys
@@ -85,7 +85,7 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> No
     (tmp_path / "stand_in.py").write_text(SERVE.format(status=200, before=""))
     program = """
 import pathlib, sys
-from scripts.servers import ServerProcess, clean
+from scripts.serve.servers import ServerProcess, clean
 with ServerProcess("stand-in", ["stand_in"], "/", pathlib.Path.cwd(), clean({})) as server:
     print(server.ready(), flush=True)
     sys.stdin.read()
