@@ -184,7 +184,7 @@ $(TOKEN): contracts/dollar.vy $(VYPER)
 
 # How large a function is that ships requirements.txt and our packages; fails where it is too large.
 size: $(STAMP)
-	@$(BIN)/python -m scripts.shipped_size
+	@$(BIN)/python -m scripts.build.shipped_size
 
 # What `sam build` calls for template.yaml: what the function ships, compiled once and for all (files there may not be
 # written). By hand: make build-PurserFunction ARTIFACTS_DIR=/tmp/function. PYTHON_LAMBDA is the template's Runtime.
@@ -198,7 +198,7 @@ build-PurserFunction:
 
 # docs/api.md from the code.
 api-docs: $(STAMP)
-	$(BIN)/python -m scripts.api_docs
+	$(BIN)/python -m scripts.build.api_docs
 
 picture: $(STAMP)
 	$(BIN)/python -m scripts.demo.picture docs/demo.svg
@@ -216,11 +216,11 @@ lock: $(STAMP)
 
 # Each image by its digest, in Dockerfile and compose.yaml: again when a tag was changed there, or moved.
 lock-images: $(STAMP)
-	@$(BIN)/python -m scripts.image_digests
+	@$(BIN)/python -m scripts.build.image_digests
 
 # Known holes in what functions ship. Where the service cannot be reached it says so, and that nothing was audited.
 audit: $(STAMP)
-	$(BIN)/python -m scripts.dependency_audit
+	$(BIN)/python -m scripts.build.dependency_audit
 
 clean:
 	rm -rf .venv .venv-newest .venv-peers .venv-peers-coincurve .venv-strangers .venv-chain .venv-platforms tests/interop/node/node_modules contracts/node_modules contracts/build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* .cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from api._problems import ADVICE, CODES
-from scripts.api_docs import PAGE, page
+from scripts.build.api_docs import PAGE, page
 
 
 def test_the_page_is_that_of_the_code() -> None:

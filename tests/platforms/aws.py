@@ -20,8 +20,8 @@ from typing import Any, Final, Self
 
 from pydantic import JsonValue
 
+from scripts.build.shipped_size import OURS
 from scripts.serve.servers import end
-from scripts.shipped_size import OURS
 from tests.platforms.shipped import PYTHON, environment, ship
 
 __all__ = ["Invocation", "LambdaFunction"]

@@ -13,8 +13,8 @@ from typing import Final
 
 import pytest
 
+from scripts.build.shipped_size import OURS
 from scripts.serve.servers import ROOT
-from scripts.shipped_size import OURS
 from tests.platforms.shipped import PYTHON, needs_runtimes
 
 pytestmark = needs_runtimes

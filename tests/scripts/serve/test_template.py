@@ -13,9 +13,9 @@ from typing import Any, Final
 import yaml
 
 from agent.process.settings import Settings
+from scripts.build.shipped_size import OURS
 from scripts.serve.lambda_handler import RESERVE_SECONDS, TICK_EVENT
 from scripts.serve.servers import ROOT
-from scripts.shipped_size import OURS
 
 MAKE: Final = shutil.which("make") or "make"
 TEXT: Final = (ROOT / "template.yaml").read_text()

@@ -15,7 +15,7 @@ PINNED: Final = sorted(
     path for place in (".", "contracts", "tests/*") for path in ROOT.glob(f"{place}/requirements*.txt")
 )
 LOCKED: Final = (ROOT / "contracts", ROOT / "tests/interop/node")
-INSTALLERS: Final = ("Makefile", "Dockerfile", "scripts/shipped_size.py")
+INSTALLERS: Final = ("Makefile", "Dockerfile", "scripts/build/shipped_size.py")
 MAKEFILE: Final = (ROOT / "Makefile").read_text()
 
 _ENTRY: Final = re.compile(r"[\w.-]+==[\w.+!]+( ; [^\\]+)?((\s*\\\n    --hash=sha256:[0-9a-f]{64})+)\n")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.dependency_audit import ask_pip_audit, audit
+from scripts.build.dependency_audit import ask_pip_audit, audit
 
 REFUSED = ("", "Traceback ...\nrequests.exceptions.ConnectionError: Failed to resolve 'api.osv.dev'")
 UNKNOWN = {"name": "yarl", "skip_reason": "Dependency not found on PyPI and could not be audited: yarl (1.25.1)"}

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from scripts.image_digests import FILES, IMAGE, main
+from scripts.build.image_digests import FILES, IMAGE, main
 from scripts.serve.servers import ROOT
 
 DOCKER: Final = """#!/bin/sh

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import shipped_size
-from scripts.shipped_size import LIMIT_MB, OURS, main, measure, report
+from scripts.build import shipped_size
+from scripts.build.shipped_size import LIMIT_MB, OURS, main, measure, report
 
 
 def installed(place: Path, name: str, size: int) -> None:
