@@ -10,7 +10,7 @@ from api._reference import reference
 
 __all__ = ["PAGE", "page"]
 
-PAGE: Final = Path(__file__).resolve().parent.parent / "docs/api.md"
+PAGE: Final = Path(__file__).resolve().parents[2] / "docs/api.md"
 """The file that is written."""
 
 _HEAD: Final = """\

@@ -29,7 +29,7 @@ __all__ = [
     "vendor_server",
 ]
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 """The checkout."""
 
 START_SECONDS: Final = 15.0

@@ -150,7 +150,7 @@ def test_the_env_file_is_read_and_the_environment_wins(monkeypatch: pytest.Monke
 
 def test_every_setting_is_documented() -> None:
     """`.env.example` explains each variable a process reads, and no other."""
-    text = (Path(__file__).parents[2] / ".env.example").read_text()
+    text = (Path(__file__).parents[3] / ".env.example").read_text()
     documented = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
     internal = {"PURSER_CALLED_FROM", "VENDOR_SECRETS", *PLATFORMS}
 
