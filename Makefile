@@ -202,6 +202,7 @@ api-docs: $(STAMP)
 
 picture: $(STAMP)
 	$(BIN)/python -m scripts.demo.picture docs/demo.svg
+	$(BIN)/python -m scripts.build.rooms
 
 lock: $(STAMP)
 	$(LOCK) --python-version 3.11 requirements.in -o requirements.txt

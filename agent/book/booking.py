@@ -11,11 +11,10 @@ from typing import Final
 
 from agent.book import ledger
 from agent.book.audit import observe
-from agent.book.jobs import fail
+from agent.book.jobs import drawn, fail
 from agent.book.lifecycle import JOB, move
 from agent.book.models import Job, Json, Reservation, Run, SignedAuthorization
 from agent.book.money import usd_text
-from agent.kinds.rental.quoting import drawn
 from vendors.models import Rejected, Submitted
 from x402.chain.ports import Cancelled, Fate, Used
 from x402.wire import Receipt

@@ -7,11 +7,11 @@ import json
 from datetime import datetime, timedelta
 from typing import Final
 
-from agent.book.audit import observe
+from agent.book.audit import iso, observe
 from agent.book.ledger import put_job
 from agent.book.lifecycle import JOB, LIVE_JOB, move
 from agent.book.models import Ending, Failure, Job, Json, Outcome, Run
-from agent.kinds.rental.quoting import drawn
+from agent.book.money import usd_text
 from vendors.models import JobReport
 from vendors.text import clean
 
@@ -19,6 +19,7 @@ __all__ = [
     "LOG_LINES_PER_TICK",
     "MAX_MESSAGE",
     "NOBODYS_FAULT",
+    "drawn",
     "fail",
     "follow",
     "look_again",
@@ -241,3 +242,13 @@ def _learn(run: Run, job: Job, now: datetime, *, completed: bool) -> Run:
     )
     outbox = run.outbox.model_copy(update={"outcomes": (*run.outbox.outcomes, outcome)})
     return run.model_copy(update={"outbox": outbox})
+
+
+def drawn(job: Job) -> dict[str, Json]:
+    """What the trail says of a job when it first tells of it: what never changes. The goal is the run's."""
+    params = job.job_params
+    return {
+        "expectedCostUsd": usd_text(job.expected_cost),
+        "jobParams": {"jobType": params.job_type, "gpuType": params.gpu_type, "maxHours": params.max_hours},
+        "createdAt": iso(job.created_at),
+    }

@@ -1,4 +1,11 @@
-"""Where documents live. Nothing outside this package touches MongoDB or its stand-in."""
+"""Where documents live. Nothing else in `agent` touches MongoDB or its stand-in.
+
+collections  what a store needs of a database; begin here. mongo: a server; embedded: this process's memory
+runs         runs and their records; due: which of them are due
+vendors      the registry
+allowances   sums over many runs; keys: API keys and their requests; places: how many runs a key has
+mark         whether the database is a restored copy
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`python -m scripts.serve.healthy URL` ends with 0 if it answers 200: health checks of containers without curl."""
+"""`python -m scripts.serve.healthy URL` ends with 0 if it answers 200: a container's health check without curl."""
 
 from __future__ import annotations
 

@@ -6,12 +6,11 @@ from datetime import datetime
 
 from bson import ObjectId
 
-from agent.book.audit import iso
 from agent.book.models import Job, JobParams, Json, Run
 from agent.book.money import at_rate, usd_text, with_tolerance
 from vendors.models import Quote, Vendor
 
-__all__ = ["draw_up", "drawn", "most", "quoted", "refusal"]
+__all__ = ["draw_up", "most", "quoted", "refusal"]
 
 
 def draw_up(run: Run, vendor: Vendor, hours: float, job_id: ObjectId, now: datetime) -> Job:
@@ -70,16 +69,6 @@ def refusal(run: Run, job: Job, quote: Quote, room: int | None) -> str | None:
     if room is not None and quote.price > room:
         return f"{asked} what limits leave for it now, {usd_text(room)} USD"
     return None
-
-
-def drawn(job: Job) -> dict[str, Json]:
-    """What the trail says of a job when it first tells of it: what never changes. The goal is the run's."""
-    params = job.job_params
-    return {
-        "expectedCostUsd": usd_text(job.expected_cost),
-        "jobParams": {"jobType": params.job_type, "gpuType": params.gpu_type, "maxHours": params.max_hours},
-        "createdAt": iso(job.created_at),
-    }
 
 
 def quoted(job: Job, quote: Quote) -> dict[str, Json]:
