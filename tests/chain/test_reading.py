@@ -9,8 +9,8 @@ from scripts.demo.local_chain import CHAIN_ID, NETWORK
 from scripts.serve.servers import ServerFailed
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import Node
+from x402.chain import search as chain_search
 from x402.chain.ports import Cancelled, Unused, Used
-from x402.chain.ports import search as chain_search
 from x402.chain.purse import look_up
 from x402.chain.reader import RpcChain
 from x402.chain.rpc import JsonRpc

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from scripts.serve.api import bounded_protocol
+from scripts.serve import bounded_protocol
 from scripts.serve.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

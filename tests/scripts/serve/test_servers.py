@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from scripts.serve.api import servers
+from scripts.serve import servers
 from scripts.serve.servers import ServerFailed, ServerProcess, check_free, clean, vendor_server
 
 SERVE = """

@@ -7,9 +7,9 @@ import pytest
 
 from tests.x402.chain.standin import BLOCK_SECONDS, Refuse, StandIn, log_json, usdc
 from tests.x402.samples import NOW, OTHER, PAYEE, PAYER, USDC, offer, payment_for
+from x402.chain import rpc as chain_rpc
 from x402.chain.logs import AUTHORIZATION_USED, TRANSFER, Log, logs_of, received, topic
 from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
-from x402.chain.ports import rpc as chain_rpc
 from x402.chain.reader import RpcChain, Trial
 from x402.chain.rpc import RpcRefused
 from x402.codec import Json

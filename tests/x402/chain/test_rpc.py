@@ -9,7 +9,7 @@ import pytest
 
 from tests.x402.chain.standin import CHAIN, URL, Refuse, StandIn
 from tests.x402.server import Reply, Seen, serving
-from x402.chain.ports import rpc as chain_rpc
+from x402.chain import rpc as chain_rpc
 from x402.chain.rpc import JsonRpc, RpcRefused, hash_of, number_of
 from x402.chain.urls import check_url, parse_urls
 from x402.client import BoundedTransport
