@@ -17,7 +17,12 @@ from scripts.serve.servers import ROOT
 US: Final = os.geteuid()
 STRANGER: Final = US + 4_711
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-WRITTEN: Final = {"scripts/build/api_docs.py", "scripts/demo/picture.py", "scripts/build/image_digests.py"}
+WRITTEN: Final = {
+    "scripts/build/api_docs.py",
+    "scripts/build/image_digests.py",
+    "scripts/build/rooms.py",
+    "scripts/demo/picture.py",
+}
 """They write files of the checkout, which everybody may read."""
 
 
