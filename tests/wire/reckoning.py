@@ -47,10 +47,11 @@ def reckon(traffic: Traffic, api: str, vendors: str) -> Reckoning:
             found = reply.value
             trail = list(client.trail(run_id, found.run.audit.seq))
             assert judge(evidence_of(reply.text), trail, spent).faults == ()
-            _nothing_answered_is_lost(found, trail, [told for told in traffic.answered if told.run_id == run_id])
+            told = [each for each in traffic.answered if each.run_id == run_id]
+            _nothing_answered_is_lost(found, trail, told, traffic.waiting)
             records.append(found)
             observations += len(trail)
-    settlements, presented = _money(records, vendors)
+    settlements, presented = _money(records, traffic.waiting, vendors)
     return Reckoning(
         ended=Counter(each.run.status for each in records),
         settlements=settlements,
@@ -60,7 +61,9 @@ def reckon(traffic: Traffic, api: str, vendors: str) -> Reckoning:
     )
 
 
-def _nothing_answered_is_lost(records: Records, trail: list[dict[str, JsonValue]], told: list[Answered]) -> None:
+def _nothing_answered_is_lost(
+    records: Records, trail: list[dict[str, JsonValue]], told: list[Answered], waiting: set[str]
+) -> None:
     """Each state that a client was shown is part of the run's history; an end that it was shown is the end."""
     run = records.run
     hashes = {entry["seq"]: entry["hash"] for entry in trail}
@@ -69,23 +72,25 @@ def _nothing_answered_is_lost(records: Records, trail: list[dict[str, JsonValue]
         assert each.tick <= run.tick
         assert each.ended in (None, run.status)
         if each.cancelled:  # only a tick that was under way by then may still end it otherwise
-            assert run.status == "cancelled" or run.tick == each.tick
+            assert run.status == "cancelled" or run.tick == each.tick or run.id in waiting
 
 
-def _money(records: list[Records], vendors: str) -> tuple[int, int]:
-    """Settlements and payments are the same, one for one, and nothing was signed or done twice. Only of a run that
-    was cancelled one may stay unclear, since it is not sent again: it counts as spent, and the vendor has it or not.
+def _money(records: list[Records], waiting: set[str], vendors: str) -> tuple[int, int]:
+    """Settlements and payments are the same, one for one, and nothing was signed or done twice.
 
-    Returns how many there were, and how often a payment was sent.
+    Only a payment of a run that was cancelled may be unclear, since it is not sent again: until it has expired it
+    is out, then it counts as spent, and the vendor has it or not. Returns how many settlements there were, and how
+    often a payment was sent.
     """
-    assert {each.run.status for each in records} <= {"completed", "failed", "cancelled"}
-    assert [each.run.id for each in records if each.run.reservations or each.run.budget_reserved] == []
+    open_still = [each.run for each in records if each.run.reservations or each.run.budget_reserved]
+    assert {each.id for each in open_still} == {each.run.id for each in records if each.run.status == "running"}
+    assert {each.id for each in open_still} <= waiting
     payments = [payment for each in records for payment in each.payments]
     unclear = {
         payment.id
         for each in records
         for payment in each.payments
-        if payment.status == "unresolved" and each.run.status == "cancelled"
+        if (each.run.status, payment.status) in (("running", "pending"), ("cancelled", "unresolved"))
     }
     assert {each.status for each in payments if each.id not in unclear} <= {"completed"}
 

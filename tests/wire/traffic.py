@@ -52,6 +52,9 @@ class Traffic:
         self.started: dict[str, set[str]] = {}
         self.cancelled: set[str] = set()
         self.running: set[str] = set()
+        self.waiting: set[str] = set()
+        """Running runs that were cancelled while a payment of theirs was out: it is not sent again, and waited for
+        until nobody can cash it, for minutes."""
         self._ended: set[str] = set()
         self._fleet = fleet
         self._seed = seed
@@ -112,8 +115,8 @@ class Traffic:
                 self.cancelled.add(run_id)
 
     async def all_ended(self) -> None:
-        """Wait until every run that was started is known to have ended."""
-        while self.running:  # noqa: ASYNC110  (many clients change it)
+        """Wait until every run that was started is known to have ended, but for those that are `waiting`."""
+        while self.running - self.waiting:  # noqa: ASYNC110  (many clients change it)
             await asyncio.sleep(0.1)
 
     def _note(self, run: Json, *, cancelled: bool = False) -> None:
@@ -123,6 +126,8 @@ class Traffic:
         elif run["status"] != "running":
             self._ended.add(run["_id"])
             self.running.discard(run["_id"])
+        out = run["_id"] in self.running and any(each["authorized"] for each in run["reservations"].values())
+        (self.waiting.add if out and run["_id"] in self.cancelled else self.waiting.discard)(run["_id"])
 
     async def _until_done(self, rng: Random, path: str, body: Json, headers: Mapping[str, str]) -> Json:
         while True:
