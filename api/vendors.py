@@ -22,7 +22,7 @@ from api._fields import VENDOR_ID, Answer, RequestBody, RunId, Secret, UsdIn, Wh
 from api._json import ExactRoute
 from api._problems import FieldError, ProblemError, responses
 from api._shapes import VendorOut
-from vendors.addresses import LOOPBACK_REFUSED
+from net.addresses import LOOPBACK_REFUSED
 from vendors.errors import InvalidVendor
 from vendors.models import Vendor, Vote
 from vendors.reliability import BEST_VOTE, user_hash

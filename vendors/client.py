@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import httpx
 import stamina
 
+from net.guard import GuardedTransport
 from vendors.answers import (
     CUT,
     MAX_BACKOFF,
@@ -32,7 +33,6 @@ from vendors.answers import (
     without_answer,
 )
 from vendors.errors import InvalidVendor, VendorError
-from vendors.guard import GuardedTransport
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_token
 from vendors.room import FREE, Room
 from vendors.withholding import withhold, withhold_from_error

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 from urllib.parse import urlsplit
 
-from vendors.addresses import literal, on_this_machine, why_refused
+from net.addresses import literal, on_this_machine, why_refused
 from vendors.errors import InvalidVendor
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from net.hosts import place
 from x402.codec import clean, is_address
 from x402.errors import PolicyRefused
-from x402.hosts import place
 from x402.networks import Asset, asset, chain_id, is_token
 from x402.purse import UNASKED, Purse, none_payable, objection
 from x402.wire import Challenge, Offer

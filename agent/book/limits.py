@@ -17,8 +17,8 @@ from pydantic import Field
 
 from agent.book.models import Document, Json
 from agent.book.money import usd_text
+from net.hosts import among
 from vendors.models import Vendor
-from x402.hosts import among
 
 __all__ = [
     "LOOK_AGAIN",

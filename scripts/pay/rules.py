@@ -10,12 +10,12 @@ import httpx
 
 from agent.book.booking import proof
 from agent.book.money import usd_text
+from net.hosts import among
 from scripts.pay.journal import Signed
 from scripts.pay.values import Order, PayExit, Priced, Refusal
 from x402.chain.ports import Cancelled, Fate, Unused, Used
 from x402.codec import UINT256_MAX, clean
 from x402.errors import ChainError, MalformedHeader, PolicyRefused
-from x402.hosts import among
 from x402.negotiation import failed_receipt, read_receipt, rejection_reason
 from x402.networks import Asset
 from x402.policy import Policy, choose, outside, payable_in, refusals

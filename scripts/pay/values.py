@@ -9,9 +9,9 @@ from enum import IntEnum
 
 import httpx
 
+from net.hosts import place
 from scripts.pay.journal import Signed, name_key, request_key
 from x402.codec import load_json
-from x402.hosts import place
 from x402.wire import Offer
 
 __all__ = ["Order", "Outcome", "PayExit", "Priced", "Refusal"]

@@ -10,7 +10,7 @@ import pytest
 from tests.hostile.arena import QUOTED, Arena
 from tests.hostile.liar import Canary, Liar
 from tests.hostile.opening import an_arena
-from tests.vendors.internet import Internet
+from tests.net.internet import Internet
 
 PAID = QUOTED["gpu_vendor_1"]
 HERE, INSIDE = ["127.0.0.1"], ["10.0.0.1"]

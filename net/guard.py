@@ -15,8 +15,8 @@ from typing import Final
 import httpcore
 import httpx
 
-from vendors.addresses import Address, literal, why_refused_all
-from vendors.names import Names
+from net.addresses import Address, literal, why_refused_all
+from net.names import Names
 from x402.client import tls_context
 
 __all__ = ["GuardedTransport"]

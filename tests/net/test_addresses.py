@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from net.addresses import Address, on_this_machine, why_refused, why_refused_all
 from tests.vendors.samples import a_vendor
-from vendors.addresses import Address, on_this_machine, why_refused, why_refused_all
 from vendors.errors import InvalidVendor
 
 IPV4 = st.ip_addresses(v=4)

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import httpx
 import pytest
 
-from tests.vendors.internet import Internet
+from net.guard import GuardedTransport
+from tests.net.internet import Internet
 from tests.vendors.samples import QUOTE, TOKEN, a_vendor
 from tests.vendors.server import ScriptedVendor, reply
 from tests.vendors.wallet import Wallet, challenge
 from vendors.client import VendorClient, make_http_client
 from vendors.errors import ContractBroken, OutcomeUnknown, VendorUnavailable
-from vendors.guard import GuardedTransport
 from vendors.models import Vendor
 from x402.client import PaymentAuth
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from vendors import names
-from vendors.names import Names
+from net import names
+from net.names import Names
 
 
 class Resolver:

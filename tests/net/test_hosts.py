@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from x402.hosts import among, canonical, place
+from net.hosts import among, canonical, place
 
 SAME = [
     ("https://example.com/a", "https://EXAMPLE.com:443/a"),

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from vendors import names
+from net import names
 
 __all__ = ["Internet"]
 
