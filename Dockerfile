@@ -14,13 +14,14 @@ FROM python:3.12.12-slim-bookworm
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin purser
 WORKDIR /srv/purser
 COPY --from=build /opt/purser /opt/purser
+COPY net net
 COPY x402 x402
 COPY vendors vendors
 COPY agent agent
 COPY api api
 COPY gpu_vendor_mock gpu_vendor_mock
 COPY scripts scripts
-RUN /opt/purser/bin/python -m compileall -q x402 vendors agent api gpu_vendor_mock scripts
+RUN /opt/purser/bin/python -m compileall -q net x402 vendors agent api gpu_vendor_mock scripts
 ENV PATH=/opt/purser/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1

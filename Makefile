@@ -104,7 +104,7 @@ unit: $(STAMP)
 unit-newest:
 	"$(PYTHON_NEWEST)" -m venv --clear .venv-newest
 	.venv-newest/bin/python $(INSTALL) -r requirements-dev.txt
-	.venv-newest/bin/python -m pytest -n 2 tests/x402 tests/vendors tests/agent tests/api
+	.venv-newest/bin/python -m pytest -n 2 tests/net tests/x402 tests/vendors tests/agent tests/api
 
 # The official x402 SDKs, pinned, in environments of their own; each peer of a test is a process of its own.
 interop: $(STAMP) $(PEERS) $(NODE_PEERS)
@@ -189,7 +189,7 @@ size: $(STAMP)
 # What `sam build` calls for template.yaml: what the function ships, compiled once and for all (files there may not be
 # written). By hand: make build-PurserFunction ARTIFACTS_DIR=/tmp/function. PYTHON_LAMBDA is the template's Runtime.
 PYTHON_LAMBDA ?= python3.12
-SHIPPED := api agent vendors x402 scripts
+SHIPPED := api agent vendors x402 net scripts
 build-PurserFunction:
 	@test -n "$(ARTIFACTS_DIR)" || { echo "say where to: make build-PurserFunction ARTIFACTS_DIR=..." >&2; exit 2; }
 	"$(PYTHON_LAMBDA)" $(INSTALL) --no-compile --python-version 3.12 --platform manylinux2014_x86_64 --platform manylinux_2_28_x86_64 --target "$(ARTIFACTS_DIR)" -r requirements.txt

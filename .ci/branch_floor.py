@@ -5,7 +5,7 @@ import sys
 from collections import defaultdict
 
 FLOOR = 95.0
-PACKAGES = ("agent", "x402", "vendors")
+PACKAGES = ("agent", "net", "x402", "vendors")
 
 taken: dict[str, int] = defaultdict(int)
 there: dict[str, int] = defaultdict(int)

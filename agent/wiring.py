@@ -24,8 +24,9 @@ from agent.store.vendors import VendorStore
 from agent.wallet.chains import open_chains, register_assets
 from agent.wallet.opening import open_wallet
 from agent.wallet.wallet import Wallet
+from net.tls import tls_context
 from vendors.client import MAX_BODY, VendorClient, make_http_client
-from x402.client import BoundedTransport, tls_context
+from x402.client import BoundedTransport
 
 __all__ = ["wire"]
 

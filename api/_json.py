@@ -10,7 +10,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from api._problems import FieldError, ProblemError
-from x402.codec import load_exact_json
+from net.strict_json import load_exact_json
 
 __all__ = ["MAX_BODY", "ExactRoute"]
 

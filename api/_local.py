@@ -7,10 +7,11 @@ whose name was made to lead here (DNS rebinding), and a web page that simply ask
 from __future__ import annotations
 
 import re
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 
 from fastapi import Request
+
+from net.addresses import is_loopback
 
 __all__ = ["why_not_local"]
 
@@ -41,7 +42,7 @@ _OWN_PAGES: Final = frozenset({"same-origin", "none"})
 def why_not_local(request: Request) -> str | None:
     """Why this request may have come from another machine, or from another site's page; None: it did not."""
     server = request.scope.get("server")
-    if server is None or not _loopback(str(server[0])):
+    if server is None or not is_loopback(str(server[0])):
         return "the request came in on another address than 127.0.0.1 or ::1"
     hosts = request.headers.getlist("host")
     if len(hosts) != 1 or not _loopback_host(hosts[0]):
@@ -62,17 +63,4 @@ def _usual(name: str) -> bool:
 
 def _loopback_host(host: str) -> bool:
     found = _HOST.fullmatch(host)
-    if found is None:
-        return False
-    name = found[1] or found[2]
-    return name.lower() == "localhost" or _loopback(name)
-
-
-def _loopback(text: str) -> bool:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
+    return found is not None and is_loopback(found[1] or found[2])

@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gpu_vendor_mock.server import listen, port
-from x402.codec import MAX_BYTES
+from net.strict_json import MAX_BYTES
 from x402.selling.desk import FacilitatorDesk
 from x402.selling.facilitator import Facilitator
 from x402.selling.offline import MemoryLedger, OfflineFacilitator

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import sys
 
@@ -18,6 +17,7 @@ from gpu_vendor_mock.dropping import with_abort
 from gpu_vendor_mock.errors import BadSetting
 from gpu_vendor_mock.settings import LOCAL_SECRET, Settings
 from gpu_vendor_mock.settling import settling
+from net.addresses import is_loopback
 
 __all__ = ["DroppingProtocol", "listen", "make_server", "port", "serve"]
 
@@ -37,7 +37,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
     Raises:
         BadSetting: the address cannot be listened on, or is open to others while the secret is the well-known one.
     """
-    if settings.gpu_vendor_secret.get_secret_value() == LOCAL_SECRET and not _is_loopback(host):
+    if settings.gpu_vendor_secret.get_secret_value() == LOCAL_SECRET and not is_loopback(host):
         raise BadSetting(f"{host} can be reached by others: set GPU_VENDOR_SECRET to a secret of your own first")
     try:
         listening = listen(host, port)
@@ -82,12 +82,3 @@ def port(text: str) -> int:
     if not 0 <= number <= 65_535:
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
     return number
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -11,7 +11,15 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Final
 
-__all__ = ["LOOPBACK_REFUSED", "Address", "literal", "on_this_machine", "why_refused", "why_refused_all"]
+__all__ = [
+    "LOOPBACK_REFUSED",
+    "Address",
+    "is_loopback",
+    "literal",
+    "on_this_machine",
+    "why_refused",
+    "why_refused_all",
+]
 
 Address = IPv4Address | IPv6Address
 
@@ -111,6 +119,19 @@ def on_this_machine(host: Address | str) -> bool:
         address = literal(host)
         return _is_local_name(host) if address is None else on_this_machine(address)
     return host in _LOOPBACK_4 if isinstance(host, IPv4Address) else host == _LOOPBACK_6
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host's name or address is this machine's own: in any letters, and IPv4 also as IPv6 sockets have it
+    (`::ffff:127.0.0.1`). What cannot be read is not.
+    """
+    name = host.lower()
+    try:
+        address = literal(name)
+        mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+        return on_this_machine(mapped or address or name)
+    except ValueError:
+        return False
 
 
 def literal(host: str) -> Address | None:

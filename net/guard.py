@@ -17,7 +17,7 @@ import httpx
 
 from net.addresses import Address, literal, why_refused_all
 from net.names import Names
-from x402.client import tls_context
+from net.tls import tls_context
 
 __all__ = ["GuardedTransport"]
 

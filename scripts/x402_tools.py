@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from x402.codec import Json, JsonObject, decode_header, load_json, parse_object
+from net.strict_json import Json, JsonObject, load_json, parse_object
+from x402.codec import decode_header
 from x402.decode import challenge_from, offer_from, payment_from, receipt_from
 from x402.errors import MalformedHeader, X402Error
 from x402.failures import Failure, spoken

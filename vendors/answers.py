@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 import httpx
 
+from net.retry_after import seconds_to_wait
 from vendors import bodies
 from vendors.errors import ContractBroken, OutcomeUnknown, VendorError, VendorRefused, VendorUnavailable
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
@@ -53,7 +54,6 @@ _STILL_BUSY: Final = _NOT_NOW | {409}
 
 TX_ID_HEADER: Final = "x402-tx-id"
 _TX_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
-_RETRY_AFTER: Final = re.compile(r"[0-9]{1,6}")
 _MAX_TROUBLE: Final = 200
 
 
@@ -188,9 +188,8 @@ def _failure(vendor: Vendor, call: Call, response: httpx.Response) -> VendorErro
     status = response.status_code
     said = f"{status}: {_reason(response)}"
     if status in _NOT_NOW or response.is_server_error:
-        return VendorUnavailable(
-            vendor.vendor_id, f"answered {call.value} with {said}", call.later, _retry_after(response)
-        )
+        pause = seconds_to_wait(response.headers.get("retry-after"))
+        return VendorUnavailable(vendor.vendor_id, f"answered {call.value} with {said}", call.later, pause)
     if response.is_client_error:
         advice = _REFUSED_ADVICE.get((call, status), "change the request or use another vendor")
         if status in (401, 403):
@@ -233,12 +232,6 @@ def _receipt(response: httpx.Response) -> tuple[Receipt | None, str | None]:
     if not receipt.transaction:
         return None, "the receipt names no transaction"
     return receipt, None
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    """Seconds to wait, where the vendor gives a number of them. A date is not read: its clock may be any."""
-    text = response.headers.get("retry-after", "")
-    return float(text) if _RETRY_AFTER.fullmatch(text) else None
 
 
 def _trouble(call: Call, exc: Exception) -> str:

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
+from net.strict_json import load_cut_json, load_exact_json, load_shown_json
 from vendors.models import MAX_PRICE, JobReport, JobState, Quote
 from vendors.text import clean, holds_payment
-from x402.codec import load_cut_json, load_exact_json, load_shown_json
 
 __all__ = ["MAX_LOGS", "Unreadable", "read_error", "read_quote", "read_report", "read_submission"]
 

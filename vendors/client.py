@@ -18,6 +18,7 @@ import httpx
 import stamina
 
 from net.guard import GuardedTransport
+from net.strict_json import JsonObject
 from vendors.answers import (
     CUT,
     MAX_BACKOFF,
@@ -37,7 +38,6 @@ from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor, is_tok
 from vendors.room import FREE, Room
 from vendors.withholding import withhold, withhold_from_error
 from x402.client import READ_ON, BoundedTransport, PaymentAuth
-from x402.codec import JsonObject
 from x402.errors import MalformedHeader, NotX402, ResponseRefused, ResponseTooLarge, UnsupportedVersion
 
 __all__ = ["MAX_BODY", "VendorClient", "make_http_client"]

@@ -13,21 +13,20 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import httpx
 
+from net.addresses import is_loopback
 from x402.codec import clean
 from x402.errors import EncodedResponse, InsecureTransport, NotX402, RedirectRefused, ResponseTooLarge
 from x402.negotiation import read_challenge
 from x402.wire import Challenge, PaymentHeader
 
 if TYPE_CHECKING:
-    import ssl
+    pass
 
-__all__ = ["READ_ON", "BoundedTransport", "PaymentAuth", "tls_context"]
+__all__ = ["READ_ON", "BoundedTransport", "PaymentAuth"]
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +115,7 @@ class PaymentAuth(httpx.Auth):
         return replace(read_challenge(response.headers, body, body_terms=self._body_terms), clock_skew=skew)
 
     def _refuse_plain_http(self, url: httpx.URL) -> None:
-        if url.scheme != "https" and not self._plain_http and not _is_loopback(url.host):
+        if url.scheme != "https" and not self._plain_http and not is_loopback(url.host):
             raise InsecureTransport(f"a payment to {url.host} would travel in the clear; use https")
 
 
@@ -183,12 +182,6 @@ class _BoundedStream(httpx.AsyncByteStream):
         await self._stream.aclose()
 
 
-@cache
-def tls_context() -> ssl.SSLContext:
-    """How servers are verified, for all clients of this process: reading the authorities takes 20 ms each time."""
-    return httpx.create_ssl_context()
-
-
 def _clock_skew(response: httpx.Response, now: float) -> float | None:
     """By how many seconds the server's clock is ahead of ours, from its `Date`; None when it does not say."""
     try:
@@ -206,10 +199,3 @@ def _refuse_moved_payment(request: httpx.Request) -> None:
     # httpx copies headers and extensions onto the request it builds for a redirect; only the URL tells them apart.
     if request.extensions.get(_PAID_URL, str(request.url)) != str(request.url):
         raise RedirectRefused(f"a redirect to {request.url.host} would have carried the payment; not followed")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -10,16 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from x402.codec import (
-    JsonObject,
-    atomic_field,
-    clean,
-    decode_header,
-    integer_field,
-    is_address,
-    object_field,
-    text_field,
-)
+from net.strict_json import JsonObject
+from x402.codec import atomic_field, clean, decode_header, integer_field, is_address, object_field, text_field
 from x402.errors import MalformedHeader, UnsupportedVersion
 from x402.networks import to_caip2
 from x402.wire import PAYMENT_HEADERS, Authorization, Challenge, Offer, Payment, Receipt

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from x402.codec import Json, is_address
+from net.strict_json import Json
+from x402.codec import is_address
 from x402.keccak import keccak256
 from x402.wire import Authorization
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Final
 
-from x402.codec import Json, JsonObject, clean, decode_header, integer_field, parse_object
+from net.strict_json import Json, JsonObject, parse_object
+from x402.codec import clean, decode_header, integer_field
 from x402.decode import challenge_from, decode_receipt, header_in
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, SigningFailed, UnsupportedVersion, X402Error

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from x402.codec import Json, is_address, load_json, text_field
+from net.strict_json import Json, load_json
+from x402.codec import is_address, text_field
 
 __all__ = [
     "ASSETS",

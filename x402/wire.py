@@ -11,13 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from x402.codec import (
-    UINT256_MAX,
-    Json,
-    JsonObject,
-    encode_header,
-    is_address,
-)
+from net.strict_json import Json, JsonObject
+from x402.codec import UINT256_MAX, encode_header, is_address
 from x402.networks import chain_id
 
 __all__ = [

@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterator
 from typing import BinaryIO, Final
 
+from net.strict_json import load_json
 from scripts.audit.export import END, FORMAT, OBSERVATION, Evidence, Object, line_of
 from scripts.client.shapes import Booked, read_exactly
-from x402.codec import load_json
 
 __all__ = ["Export", "Malformed", "lines_of"]
 

@@ -36,6 +36,7 @@ FLOORS: Final = (
     ("x402.chain",),
     ("x402.selling", "x402.wallets"),
     ("x402",),
+    ("net",),
 )
 """The rooms, from the top. An arrow leads to a lower floor."""
 

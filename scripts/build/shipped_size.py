@@ -20,7 +20,7 @@ __all__ = ["LIMIT_MB", "OURS", "main", "measure", "report"]
 LIMIT_MB: Final = 150
 """Platforms take more (Lambda 250 MB, Vercel 500 MB), but size is cold start."""
 
-OURS: Final = ("api", "agent", "vendors", "x402", "scripts")
+OURS: Final = ("api", "agent", "vendors", "x402", "net", "scripts")
 """Our packages that ship: the Lambda handler is in `scripts`."""
 
 SHOWN: Final = 12

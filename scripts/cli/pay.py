@@ -162,7 +162,7 @@ def _url(text: str) -> httpx.URL:
 
 
 def _body(text: str) -> bytes:
-    from x402.codec import load_json
+    from net.strict_json import load_json
 
     try:
         load_json(text)

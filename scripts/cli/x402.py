@@ -15,7 +15,7 @@ from scripts.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from x402.codec import Json
+    from net.strict_json import Json
 
 __all__ = ["app"]
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Final, Generic, NoReturn, Self, TypeVar
 
@@ -16,6 +15,8 @@ import httpx
 from pydantic import JsonValue
 
 from agent.book.errors import ConfigurationError
+from net.addresses import is_loopback
+from net.retry_after import seconds_to_wait
 from scripts.client.errors import Busy, ClientError, NotFound, Refused, TooMany, Unreachable
 from scripts.client.shapes import (
     Chain,
@@ -268,7 +269,7 @@ class Client:
             )
         fields = [(each.field, each.message) for each in problem.errors or ()]
         kind = _KINDS.get(problem.code, Refused)
-        after = _retry_after(response)
+        after = int(seconds_to_wait(response.headers.get("retry-after")) or 1)
         return kind(response.status_code, problem.code, problem.detail, fields, text, after, problem.request_id)
 
     def _strange(self) -> NoReturn:
@@ -289,17 +290,8 @@ def _look_at(url: str) -> tuple[bool, bool]:
         raise ConfigurationError(
             "PURSER_URL is not an address: set it to http(s)://host, without user or password"
         )
-    try:
-        local = ip_address(parts.host).is_loopback
-    except ValueError:
-        local = parts.host == "localhost"
-    return local, parts.scheme == "https"
+    return is_loopback(parts.host), parts.scheme == "https"
 
 
 def _given(params: Mapping[str, str | int | None]) -> dict[str, str | int]:
     return {name: value for name, value in params.items() if value is not None}
-
-
-def _retry_after(response: httpx.Response) -> int:
-    said = response.headers.get("retry-after", "")
-    return int(said) if said.isascii() and said.isdecimal() and len(said) < 6 else 1

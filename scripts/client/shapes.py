@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 from pydantic.alias_generators import to_camel
 
 from agent.book.money import parse_usd
-from x402.codec import load_exact_json, load_json
+from net.strict_json import load_exact_json, load_json
 
 __all__ = [
     "AuditHead",

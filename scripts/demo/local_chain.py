@@ -19,8 +19,8 @@ from typing import Final, Self
 
 import httpx
 
+from net.strict_json import Json, load_json
 from scripts.serve.servers import ROOT, ServerFailed, clean, end
-from x402.codec import Json, load_json
 from x402.eip3009 import Domain, domain_separator
 from x402.keccak import checksum_address, keccak256
 from x402.networks import Asset

@@ -20,7 +20,7 @@ from typing import Final, Self
 from agent.book.errors import ConfigurationError
 from agent.book.models import SignedAuthorization
 from agent.process.private_files import open_private
-from x402.codec import Json, JsonObject, load_json, to_json
+from net.strict_json import Json, JsonObject, load_json, to_json
 
 __all__ = [
     "EXPIRY_MARGIN",

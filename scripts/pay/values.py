@@ -10,8 +10,8 @@ from enum import IntEnum
 import httpx
 
 from net.hosts import place
+from net.strict_json import load_json
 from scripts.pay.journal import Signed, name_key, request_key
-from x402.codec import load_json
 from x402.wire import Offer
 
 __all__ = ["Order", "Outcome", "PayExit", "Priced", "Refusal"]

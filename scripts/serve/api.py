@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import socket
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Final
 
 import uvicorn
@@ -13,6 +12,7 @@ import uvicorn
 from agent.book.errors import ConfigurationError
 from agent.process.settings import Settings
 from agent.store import open_database
+from net.addresses import is_loopback
 from scripts.serve.bounded_protocol import BoundedProtocol, OncePerSecond, most_connections
 from scripts.serve.complete import check_complete
 from scripts.serve.servers import ServerFailed
@@ -37,7 +37,7 @@ def run_server(settings: Settings, host: str, port: int, on_up: Callable[[str], 
     """
     check_complete(settings)
     family, address = _resolved(host, port)
-    if settings.api_token is None and not ip_address(address[0]).is_loopback:
+    if settings.api_token is None and not is_loopback(str(address[0])):
         raise ConfigurationError(
             f"API_TOKEN is not set, and {host} can be reached from other machines: set it (openssl rand -hex 32 "
             "makes one), or serve on 127.0.0.1"

@@ -23,7 +23,7 @@ __all__ = ["run_dev"]
 POLL_SECONDS: Final = "1"
 """How often jobs are looked at unless the user says otherwise: mock jobs are over in seconds."""
 
-WATCHED: Final = ("api", "agent", "vendors", "x402")
+WATCHED: Final = ("api", "agent", "vendors", "x402", "net")
 """Packages whose change restarts the API."""
 
 UP_SECONDS: Final = 30.0

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("x402", "vendors", "agent", "api", "gpu_vendor_mock", "scripts")
-ORDER = {"x402": 0, "vendors": 1, "agent": 2, "api": 3}
+PACKAGES = ("net", "x402", "vendors", "agent", "api", "gpu_vendor_mock", "scripts")
+ORDER = {"net": 0, "x402": 1, "vendors": 2, "agent": 3, "api": 4}
 MODULES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
@@ -47,12 +47,12 @@ def imported(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_import_runs_back(path: Path) -> None:
-    """api -> agent -> vendors -> x402, gpu_vendor_mock -> x402, scripts -> anything, and nobody imports tests."""
+    """api -> agent -> vendors -> x402 -> net, gpu_vendor_mock -> x402, scripts -> all; nobody imports tests."""
     package = path.relative_to(ROOT).parts[0]
     ours = imported(path) & {*PACKAGES, "tests"}
 
     if package == "gpu_vendor_mock":
-        assert ours <= {"gpu_vendor_mock", "x402"}
+        assert ours <= {"gpu_vendor_mock", "x402", "net"}
     elif package != "scripts":
         assert {ORDER.get(name, 99) for name in ours} <= set(range(ORDER[package] + 1))
 

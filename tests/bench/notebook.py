@@ -6,7 +6,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from x402.codec import JsonObject, to_json
+from net.strict_json import JsonObject, to_json
 
 __all__ = ["Notebook"]
 

@@ -14,11 +14,11 @@ from typing import Final, TypeAlias
 import httpx
 from coincurve import PrivateKey, PublicKey
 
+from net.strict_json import JsonObject
 from tests.bench.clockwork import serve, timed, tried
 from tests.bench.notebook import Notebook
 from tests.x402.samples import KEY, NETWORK, PAYEE, challenge, offer
 from x402.client import BoundedTransport, PaymentAuth
-from x402.codec import JsonObject
 from x402.decode import decode_payment
 from x402.keccak import keccak256
 from x402.negotiation import build_payment, read_receipt, window

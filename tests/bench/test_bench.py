@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from net.strict_json import load_json
 from tests.bench import clockwork
 from tests.bench.contest import OFFICIAL, OURS, WITH_COINCURVE, Figures
 from tests.bench.notebook import Notebook
 from tests.bench.table import ROWS, lines
-from x402.codec import load_json
 
 LATER: Mapping[str, float] = {OURS: 1.0, OFFICIAL: 8.0, WITH_COINCURVE: 4.0}
 

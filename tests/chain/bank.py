@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from eth_account import Account
 
+from net.strict_json import Json
 from scripts.demo.local_chain import CHAIN_ID, NETWORK, RELAYER_KEY, LocalChain
 from tests.chain.node import Node
 from tests.x402.samples import entry, payment_for
@@ -19,7 +20,6 @@ from x402.chain.reader import RpcChain
 from x402.chain.relayer import Web3Relayer
 from x402.chain.rpc import JsonRpc
 from x402.client import BoundedTransport
-from x402.codec import Json
 from x402.decode import offer_from
 from x402.eip3009 import Domain, domain_separator, transfer_calldata
 from x402.keccak import keccak256

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from net.strict_json import Json, parse_object
 from tests.x402.server import Reply, Seen, serving
-from x402.codec import Json, parse_object
 
 
 @dataclass

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from net.strict_json import MAX_BYTES, MAX_DEPTH
 from tests.x402.samples import NETWORK, NOW, PAYEE, URL, header_for
-from x402.codec import MAX_BYTES, MAX_DEPTH
 from x402.negotiation import read_challenge, read_receipt
 from x402.selling.offline import MemoryLedger, OfflineFacilitator
 

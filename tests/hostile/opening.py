@@ -30,13 +30,13 @@ from gpu_vendor_mock.faults import parse_faults
 from gpu_vendor_mock.journal import Journal
 from gpu_vendor_mock.server import DroppingProtocol, make_server
 from gpu_vendor_mock.settings import Settings as VendorSettings
+from net.strict_json import JsonObject
 from tests.agent.stage import KEY, START, Clock
 from tests.hostile.arena import TOKEN, Arena, Watching, Weighing
 from tests.hostile.liar import At, Canary, Liar, Script
 from vendors.client import VendorClient, make_http_client
 from vendors.models import JobReport, Quote, Rejected, Submitted, Vendor
 from x402.client import PaymentAuth
-from x402.codec import JsonObject
 
 __all__ = ["an_arena"]
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from net.strict_json import Json, to_json
 from tests.interop.processes import Buyer
 from tests.interop.purser_buyer import Purse
 from tests.interop.trap import Trap, trap
 from tests.x402.samples import entry, v1_entry
 from tests.x402.server import Reply
-from x402.codec import Json, to_json
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, UnsupportedVersion
 
 JSON = {"Content-Type": "application/json"}

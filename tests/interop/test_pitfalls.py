@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from net.strict_json import Json, to_json
 from tests.interop.processes import HERE, Buyer
 from tests.interop.purser_buyer import Purse
 from tests.interop.trap import GOODS, Paid, Trap, trap
 from tests.x402.samples import NETWORK, OTHER, PAYEE, entry, usual
 from tests.x402.server import Reply
-from x402.codec import Json, to_json
 from x402.errors import NotX402, PolicyRefused, RedirectRefused
 from x402.negotiation import rejection_reason
 from x402.purse import Funds, Unaffordable

@@ -14,13 +14,13 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from net.strict_json import Json, to_json
 from tests.interop.clerk import Clerk
 from tests.interop.processes import HERE, NODE, OURS, PYTHON, server
 from tests.interop.purser_buyer import Purse
 from tests.interop.trap import trap
 from tests.x402.samples import NETWORK, PAYEE, entry, header_for, offer
 from tests.x402.server import Reply, Seen, serving
-from x402.codec import Json, to_json
 from x402.decode import decode_payment
 from x402.negotiation import read_receipt, rejection_reason
 from x402.selling.remote import RemoteFacilitator

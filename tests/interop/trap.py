@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from net.strict_json import Json
 from tests.x402.samples import entry
 from tests.x402.server import Reply, Seen, serving
-from x402.codec import Json, decode_header, encode_header, object_field
+from x402.codec import decode_header, encode_header, object_field
 from x402.wire import CHALLENGE_HEADER, PAYMENT_HEADERS
 
 GOODS = Reply(200, {"Content-Type": "application/json"}, b'{"goods":"delivered"}')

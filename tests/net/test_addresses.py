@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from net.addresses import Address, on_this_machine, why_refused, why_refused_all
+from net.addresses import Address, is_loopback, on_this_machine, why_refused, why_refused_all
 from tests.vendors.samples import a_vendor
 from vendors.errors import InvalidVendor
 
@@ -147,3 +147,31 @@ def test_an_address_that_is_none_is_not_guessed(host: str) -> None:
     """Programs read these differently."""
     with pytest.raises(ValueError, match=r".*"):
         on_this_machine(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("localhost", True),
+        ("LocalHost", True),
+        ("a.localhost", True),
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("::FFFF:7F00:1", True),
+        ("localhost.example", False),
+        ("127.0.0.1.example", False),
+        ("128.0.0.1", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1%lo", False),
+        ("127.1", False),
+        ("0x7f000001", False),
+        ("", False),
+    ],
+)
+def test_one_rule_says_what_this_machine_is(host: str, local: bool) -> None:
+    """For plain http, for servers without a token, for nodes and services beside us. Nonsense is not local."""
+    assert is_loopback(host) is local

@@ -24,7 +24,7 @@ __all__ = ["VercelFunction"]
 
 HOST: Final = "purser-example.vercel.app"
 
-PACKAGES: Final = ("agent", "api", "vendors", "x402")
+PACKAGES: Final = ("agent", "api", "net", "vendors", "x402")
 """What is left of ours after `.vercelignore` and `excludeFiles`."""
 
 START_SECONDS: Final = 30.0

@@ -16,6 +16,7 @@ import pytest
 
 from agent.book.errors import ConfigurationError
 from agent.book.models import SignedAuthorization
+from net.strict_json import Json
 from scripts.http_client import http_client
 from scripts.pay import buy as paying
 from scripts.pay.buy import Look, pay
@@ -26,7 +27,7 @@ from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, NOW, OTHER, PAYEE, PAYER, USDC, entry, usual
 from tests.x402.server import Reply, Seen, serving
 from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
-from x402.codec import Json, encode_header
+from x402.codec import encode_header
 from x402.decode import decode_payment
 from x402.errors import ChainError, ChainUnavailable, SigningFailed
 from x402.networks import Asset

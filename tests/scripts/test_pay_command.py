@@ -19,6 +19,7 @@ import pytest
 from typer.testing import Result
 
 from agent.process.settings import Settings
+from net.strict_json import Json
 from scripts.pay.values import PayExit
 from scripts.pay.view import body_bytes, write_body
 from scripts.serve.servers import ROOT, clean
@@ -27,7 +28,7 @@ from tests.scripts.shop import open_shop
 from tests.scripts.standin import Answer, StandIn, standing_in
 from tests.tracebacks import shown
 from tests.x402.samples import KEY, NETWORK, PAYEE, PAYER, entry
-from x402.codec import Json, decode_header, encode_header
+from x402.codec import decode_header, encode_header
 from x402.selling.seller import receipt_headers
 from x402.wire import Receipt
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from net.strict_json import Json
 from scripts.cli.tree import command_line
 from scripts.x402_tools import HIDDEN, Decoded, decode, read_requirements, verify
 from tests.scripts.conftest import Purser
@@ -29,7 +30,7 @@ from tests.x402.samples import (
     payment_for,
     v1_entry,
 )
-from x402.codec import Json, encode_header
+from x402.codec import encode_header
 from x402.decode import decode_payment, offer_from
 from x402.errors import MalformedHeader
 from x402.failures import Failure

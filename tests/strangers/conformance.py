@@ -14,12 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
+from net.strict_json import Json, JsonObject, parse_object
 from tests.strangers.environments import CONFORMANCE, ask, results_in
 from tests.strangers.hostile_clients import job_order
 from tests.strangers.payments import Answer, a_server, authorized, desk, get, post
 from tests.strangers.table import Result
 from tests.x402.samples import PAYEE, PAYER, entry
-from x402.codec import Json, JsonObject, object_field, parse_object, text_field
+from x402.codec import object_field, text_field
 from x402.wire import CHALLENGE_HEADER, Authorization
 
 __all__ = ["checked"]

@@ -17,9 +17,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from net.strict_json import Json, JsonObject
 from scripts.serve.servers import ROOT, clean
 from tests.strangers.table import Result
-from x402.codec import Json, JsonObject
 
 __all__ = [
     "CONFORMANCE",

@@ -13,11 +13,12 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from net.strict_json import Json, JsonObject, parse_object
 from tests.strangers.environments import HARNESS, ask
 from tests.strangers.payments import signed
 from tests.strangers.table import PASS, Result
 from tests.x402.samples import NETWORK, NOW, PAYEE, URL, USDC, entry
-from x402.codec import Json, JsonObject, object_field, parse_object
+from x402.codec import object_field
 from x402.decode import challenge_from, decode_receipt
 from x402.errors import X402Error
 from x402.policy import Policy, choose

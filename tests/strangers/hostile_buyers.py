@@ -11,9 +11,9 @@ import sys
 from collections.abc import Mapping
 from typing import Final
 
+from net.strict_json import JsonObject
 from tests.strangers.environments import HOSTILE, ask, results_in
 from tests.strangers.table import Result
-from x402.codec import JsonObject
 
 __all__ = ["by_pay", "by_runs"]
 

@@ -13,11 +13,12 @@ from contextlib import ExitStack
 from typing import Final
 
 from gpu_vendor_mock.settings import LOCAL_SECRET
+from net.strict_json import Json, JsonObject, parse_object
 from tests.strangers.environments import HOSTILE, ask, results_in
 from tests.strangers.payments import a_server, answered, desk, get, post, signed
 from tests.strangers.table import PASS, Result
 from tests.x402.samples import OTHER, PAYEE, entry
-from x402.codec import Json, JsonObject, decode_header, encode_header, parse_object, text_field
+from x402.codec import decode_header, encode_header, text_field
 from x402.decode import challenge_from
 from x402.wire import CHALLENGE_HEADER, PAYMENT_HEADERS
 

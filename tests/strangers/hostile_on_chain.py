@@ -14,13 +14,13 @@ from typing import Final
 import uvicorn
 
 from gpu_vendor_mock.facilitator import facilitator_app
+from net.strict_json import Json, JsonObject, parse_object
 from scripts.demo.local_chain import LocalChain
 from tests.chain.bank import DOLLAR, Bank
 from tests.chain.node import node_before
 from tests.strangers.hostile_clients import PROBES, presented_again, under_other_terms
 from tests.strangers.payments import post, signed
 from tests.strangers.table import PASS, Result
-from x402.codec import Json, JsonObject, parse_object
 from x402.selling.facilitator import Facilitator
 from x402.selling.offline import MemoryLedger
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from agent.book.money import InvalidAmount, parse_usd
+from net.strict_json import JsonObject, parse_object
 from scripts.serve.servers import ROOT
 from tests.interop.processes import server
 from tests.strangers.environments import OFFICIAL, ask
@@ -14,7 +15,7 @@ from tests.strangers.orders import Order, orders
 from tests.strangers.payments import desk, post
 from tests.strangers.table import PASS, Result
 from tests.strangers.texts import CASES
-from x402.codec import JsonObject, decode_header, object_field, parse_object
+from x402.codec import decode_header, object_field
 from x402.decode import challenge_from, decode_payment, decode_receipt
 from x402.errors import X402Error
 from x402.networks import ASSETS, V1_NAMES, chain_id

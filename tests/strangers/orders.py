@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from net.strict_json import Json, JsonObject
 from tests.strangers.payments import authorized
 from tests.x402.samples import OTHER, PAYEE, PAYER, USDC, entry
-from x402.codec import Json, JsonObject, object_field, text_field
+from x402.codec import object_field, text_field
 from x402.eip3009 import Domain
 from x402.wire import Authorization
 

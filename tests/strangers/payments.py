@@ -15,10 +15,11 @@ from typing import Final
 
 import httpx
 
+from net.strict_json import Json, JsonObject, load_json
 from scripts.serve.servers import ServerProcess
 from tests.strangers.environments import surroundings
 from tests.x402.samples import KEY, URL, header_for
-from x402.codec import Json, JsonObject, decode_header, load_json, object_field, text_field
+from x402.codec import decode_header, object_field, text_field
 from x402.decode import offer_from
 from x402.eip3009 import Domain, TypedAuthorization
 from x402.negotiation import build_payment, window

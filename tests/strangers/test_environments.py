@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from net.strict_json import JsonObject
 from tests.strangers.__main__ import Overdue, within
 from tests.strangers.environments import StrangerFailed, ask, results_in
 from tests.strangers.table import Result
-from x402.codec import JsonObject
 
 HERE = Path(__file__).parent
 OURS = Path(sys.executable)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
+from net.strict_json import JsonObject
 from tests.strangers.proxy import TranslatingProxy
 from tests.strangers.reconciling_node import ReconcilingNode
 from tests.x402.samples import NETWORK, PAYEE, PAYER, challenge, usual
@@ -16,7 +17,7 @@ from tests.x402.server import Reply, Seen, json_reply, serving
 from x402.chain.ports import Unused, Used
 from x402.chain.reader import RpcChain
 from x402.chain.rpc import JsonRpc
-from x402.codec import JsonObject, encode_header
+from x402.codec import encode_header
 from x402.errors import ChainError
 from x402.wire import Authorization
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 from typing import Final
 
+from net.strict_json import Json, JsonObject
 from tests.x402.samples import NETWORK, PAYER, URL, entry
-from x402.codec import Json, JsonObject, encode_header
+from x402.codec import encode_header
 
 __all__ = ["CASES"]
 

@@ -110,7 +110,7 @@ def test_a_refusal_says_what_to_do(read: Read, status: int, advice: str) -> None
         ("0", 0.0),
         ("", None),
         ("-1", None),
-        ("1.5", None),
+        ("1.5", 1.5),
         ("9" * 5_000, None),
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from x402.codec import Json
+from net.strict_json import Json
 from x402.decode import decode_payment, offer_from
 from x402.negotiation import build_payment, window
 from x402.networks import Asset, default_asset

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
-from x402.codec import JsonObject, to_json
+from net.strict_json import JsonObject, to_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import MAX_BYTES, Json, to_json
 from tests.x402.samples import NETWORK, NOW, PAYER, URL, entry, header_for, offer, payment_for, v1_entry
 from x402.client import BoundedTransport, PaymentAuth
-from x402.codec import MAX_BYTES, Json, encode_header, to_json
+from x402.codec import encode_header
 from x402.errors import FacilitatorError, MalformedHeader, NotX402, ResponseTooLarge, X402Error
 from x402.negotiation import build_payment, read_challenge, read_receipt, rejection_reason
 from x402.policy import Policy, choose

@@ -13,21 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import MAX_BYTES, MAX_DEPTH, MAX_VALUES, Json, load_exact_json, parse_object
 from x402.codec import (
-    MAX_BYTES,
-    MAX_DEPTH,
-    MAX_VALUES,
     UINT256_MAX,
-    Json,
     atomic_field,
     clean,
     decode_header,
     encode_header,
     integer_field,
     is_address,
-    load_exact_json,
     object_field,
-    parse_object,
     text_field,
 )
 from x402.errors import MalformedHeader

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json, JsonObject
 from tests.x402.samples import NETWORK, PAYER, entry, offer, payment_for, v1_entry
 from tests.x402.vectors import VECTORS
-from x402.codec import Json, JsonObject, decode_header, encode_header
+from x402.codec import decode_header, encode_header
 from x402.decode import challenge_from, decode_payment, decode_receipt, header_in, offer_from
 from x402.errors import MalformedHeader, UnsupportedVersion, X402Error
 from x402.negotiation import read_challenge, read_receipt, rejection_reason

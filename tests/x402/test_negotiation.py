@@ -7,6 +7,7 @@ import json
 import httpx
 import pytest
 
+from net.strict_json import Json, to_json
 from tests.x402.samples import (
     NETWORK,
     NONCE,
@@ -21,7 +22,7 @@ from tests.x402.samples import (
     offer,
     v1_entry,
 )
-from x402.codec import Json, decode_header, encode_header, to_json
+from x402.codec import decode_header, encode_header
 from x402.decode import offer_from
 from x402.errors import MalformedHeader, NotX402, PolicyRefused, UnsupportedVersion
 from x402.negotiation import UnsignedPayment, build_payment, read_challenge, read_receipt, rejection_reason, window

@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json
 from tests.x402.samples import KEY, NETWORK, NONCE, NOW, OTHER, PAYEE, URL, entry
-from x402.codec import Json, decode_header, encode_header, object_field
+from x402.codec import decode_header, encode_header, object_field
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment, read_challenge, window
 from x402.policy import Policy, choose

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json
 from tests.x402.samples import (
     NETWORK,
     NONCE,
@@ -23,7 +24,6 @@ from tests.x402.samples import (
     offer,
     v1_entry,
 )
-from x402.codec import Json
 from x402.decode import challenge_from, offer_from
 from x402.errors import PolicyRefused
 from x402.negotiation import build_payment

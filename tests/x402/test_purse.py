@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json
 from tests.x402.samples import NETWORK, OTHER, PAYEE, URL, challenge, entry, offer, usual
-from x402.codec import Json
 from x402.decode import challenge_from
 from x402.errors import ChainError, ChainUnavailable, PolicyRefused
 from x402.networks import Asset

@@ -7,8 +7,9 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
+from net.strict_json import Json, JsonObject
 from tests.x402.samples import NONCE, PAYEE, PAYER, entry, offer, payment_for
-from x402.codec import UINT256_MAX, Json, JsonObject, decode_header
+from x402.codec import UINT256_MAX, decode_header
 from x402.wire import Authorization, Payment, PaymentHeader, Receipt, valid_payment_id
 
 AUTHORIZATION = Authorization(PAYER, PAYEE, 10_000, 0, 2_000_000_000, NONCE)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TypedDict
 
-from x402.codec import Json, JsonObject
+from net.strict_json import Json, JsonObject
 
 
 class DomainName(TypedDict):

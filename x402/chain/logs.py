@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from net.strict_json import Json
 from x402.chain.rpc import hash_of, number_of
-from x402.codec import Json, is_address
+from x402.codec import is_address
 from x402.errors import ChainUnclear
 from x402.wire import Authorization
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from time import monotonic as machine_monotonic
 from typing import Final
 
+from net.strict_json import Json
 from x402.chain.logs import (
     AUTHORIZATION_CANCELED,
     Log,
@@ -22,7 +23,7 @@ from x402.chain.logs import (
 from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
 from x402.chain.rpc import JsonRpc, hash_of, number_of
 from x402.chain.search import LogSearch, block_at
-from x402.codec import Json, clean
+from x402.codec import clean
 from x402.eip3009 import transfer_calldata
 from x402.errors import ChainUnclear
 from x402.networks import Asset

@@ -14,8 +14,9 @@ from urllib.parse import unquote
 
 import httpx
 
+from net.strict_json import Json, load_json, to_json
 from x402.chain.urls import check_url
-from x402.codec import Json, clean, load_json, to_json
+from x402.codec import clean
 from x402.errors import ChainError, ChainUnavailable, ChainUnclear, ResponseRefused, WrongChain
 
 __all__ = ["JsonRpc", "RpcRefused", "hash_of", "number_of"]

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Final
 
+from net.strict_json import Json
 from x402.chain.logs import AUTHORIZATION_CANCELED, AUTHORIZATION_USED, Log, logs_of, topic
 from x402.chain.ports import Block
 from x402.chain.rpc import JsonRpc, RpcRefused, hash_of, number_of
-from x402.codec import Json
 from x402.errors import ChainUnclear
 from x402.negotiation import BACKDATE
 from x402.networks import Asset

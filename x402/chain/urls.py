@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
 from urllib.parse import urlsplit
 
+from net.addresses import is_loopback
 from x402.networks import chain_id
 
 __all__ = ["check_url", "parse_urls"]
-
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 def check_url(url: str) -> str:
@@ -19,7 +17,7 @@ def check_url(url: str) -> str:
         host, user, _ = parts.hostname, parts.username, parts.port
     except ValueError:
         raise ValueError("a node's URL cannot be read") from None
-    if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host or "")):
         raise ValueError("a node's URL must be https: whoever stands between could say that money did not move")
     if not host or user is not None:
         raise ValueError("a node's URL names a host and no user")

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from x402.codec import Json, JsonObject, integer_field, object_field, parse_object, to_json
+from net.strict_json import Json, JsonObject, parse_object, to_json
+from x402.codec import integer_field, object_field
 from x402.decode import offer_from, payment_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure, spoken

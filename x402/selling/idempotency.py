@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Generic, TypeVar
 
-from x402.codec import Json, JsonObject, to_json
+from net.strict_json import Json, JsonObject, to_json
 from x402.errors import SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.selling.seller import PaymentRefused
 from x402.wire import Payment

@@ -10,7 +10,8 @@ from typing import Final
 
 import httpx
 
-from x402.codec import Json, JsonObject, clean, integer_field, parse_object, text_field, to_json
+from net.strict_json import Json, JsonObject, parse_object, to_json
+from x402.codec import clean, integer_field, text_field
 from x402.decode import receipt_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, ResponseRefused, SettlementUnknown
 from x402.failures import classify

@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from x402.codec import Json, JsonObject, clean, encode_header, to_json
+from net.strict_json import Json, JsonObject, to_json
+from x402.codec import clean, encode_header
 from x402.decode import decode_payment, header_in, offer_from
 from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure, classify

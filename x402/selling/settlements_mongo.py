@@ -21,7 +21,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from x402.codec import parse_object, to_json
+from net.strict_json import parse_object, to_json
 from x402.decode import receipt_from
 from x402.errors import SettlementsUnavailable
 from x402.selling.settlements import Settlement

@@ -19,7 +19,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
-from x402.codec import parse_object, to_json
+from net.strict_json import parse_object, to_json
 from x402.decode import receipt_from
 from x402.errors import SettlementsUnavailable
 from x402.selling.settlements import Settlement

@@ -24,7 +24,9 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurv
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from x402.codec import JsonObject, parse_object, text_field
+from net.addresses import is_loopback
+from net.strict_json import JsonObject, parse_object
+from x402.codec import text_field
 from x402.eip3009 import TypedAuthorization
 from x402.errors import ResponseRefused, SigningFailed
 from x402.keccak import checksum_address
@@ -38,7 +40,6 @@ _SECONDS: Final = 10.0
 _TRIES: Final = 2
 _TOKEN_SECONDS: Final = 120  # what the official SDK asks for
 _BUSY: Final = frozenset({408, 409, 425, 429})
-_LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _WORD: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -207,7 +208,7 @@ def _checked(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
     except httpx.InvalidURL:
         raise ValueError("the CDP's URL cannot be read") from None
-    if parsed.scheme != "https" and not (parsed.scheme == "http" and parsed.host in _LOOPBACK):
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and is_loopback(parsed.host)):
         raise ValueError("the CDP's URL must be https: what it signs is money")
     return parsed
 

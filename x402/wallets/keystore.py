@@ -16,7 +16,8 @@ from typing import Final
 
 from Crypto.Cipher import AES
 
-from x402.codec import Json, JsonObject, clean, integer_field, object_field, parse_object, text_field
+from net.strict_json import Json, JsonObject, parse_object
+from x402.codec import clean, integer_field, object_field, text_field
 from x402.errors import X402Error
 from x402.keccak import keccak256
 from x402.secp256k1 import SigningKey

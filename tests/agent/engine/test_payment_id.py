@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agent.wallet.wallet import Wallet
+from net.strict_json import Json
 from tests.agent.builders import NOW
 from tests.x402.samples import KEY, challenge, offer
-from x402.codec import Json
 from x402.decode import decode_payment
 from x402.wallets.signers import LocalSigner
 from x402.wire import Payment

@@ -144,7 +144,7 @@ def test_no_other_code_opens_files_to_write_them() -> None:
     x402 knows nothing of agent: it makes a seller's memory itself, 0600, and nothing in it can be cashed.
     """
     found = {}
-    for package in ("agent", "api", "gpu_vendor_mock", "scripts", "vendors", "x402"):
+    for package in ("agent", "api", "gpu_vendor_mock", "net", "scripts", "vendors", "x402"):
         for path in (ROOT / package).rglob("*.py"):
             lines = [ast.unparse(node) for node in ast.walk(ast.parse(path.read_text())) if writes(node)]
             name = path.relative_to(ROOT).as_posix()

@@ -21,7 +21,7 @@ from scripts.client.registry import list_vendors, remove_vendor
 from scripts.exits import Exit
 from scripts.serve.servers import ROOT, clean
 
-PACKAGES = ("api", "agent", "vendors", "x402", "gpu_vendor_mock", "scripts")
+PACKAGES = ("api", "agent", "vendors", "x402", "net", "gpu_vendor_mock", "scripts")
 
 
 @pytest.fixture

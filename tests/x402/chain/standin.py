@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from net.strict_json import Json
 from tests.x402.samples import NETWORK, NOW, PAYER, USDC
 from x402.chain.logs import AUTHORIZATION_CANCELED, AUTHORIZATION_USED, TRANSFER, Log
 from x402.chain.ports import Signed
 from x402.chain.rpc import JsonRpc
-from x402.codec import Json
 from x402.eip3009 import Domain, domain_separator
 from x402.errors import ChainError
 from x402.keccak import keccak256

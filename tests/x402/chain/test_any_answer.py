@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json
 from tests.x402.chain.standin import CHAIN, URL, usdc
 from tests.x402.samples import NOW, PAYER, offer, payment_for
 from x402.chain import rpc as chain_rpc
 from x402.chain.ports import Block
 from x402.chain.reader import RpcChain
 from x402.chain.rpc import JsonRpc
-from x402.codec import Json
 from x402.errors import ChainError
 
 HASH = "0x" + "77" * 32

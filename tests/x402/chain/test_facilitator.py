@@ -5,13 +5,13 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from net.strict_json import Json
 from tests.x402.chain.standin import Refuse, StandIn, StandInRelayer
 from tests.x402.samples import NETWORK, OTHER, PAYEE, PAYER, header_for, offer, payment_for, v1_entry
 from x402.chain import facilitator as chain_facilitator
 from x402.chain import rpc as chain_rpc
 from x402.chain.facilitator import ChainFacilitator
 from x402.chain.reader import RpcChain
-from x402.codec import Json
 from x402.decode import decode_payment, offer_from
 from x402.eip3009 import transfer_calldata
 from x402.errors import (

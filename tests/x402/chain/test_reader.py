@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
+from net.strict_json import Json
 from tests.x402.chain.standin import BLOCK_SECONDS, Refuse, StandIn, log_json, usdc
 from tests.x402.samples import NOW, OTHER, PAYEE, PAYER, USDC, offer, payment_for
 from x402.chain import rpc as chain_rpc
@@ -12,7 +13,6 @@ from x402.chain.logs import AUTHORIZATION_USED, TRANSFER, Log, logs_of, received
 from x402.chain.ports import Block, Cancelled, Fate, Unused, Used
 from x402.chain.reader import RpcChain, Trial
 from x402.chain.rpc import RpcRefused
-from x402.codec import Json
 from x402.eip3009 import transfer_calldata
 from x402.errors import ChainUnavailable, ChainUnclear
 from x402.wire import Payment

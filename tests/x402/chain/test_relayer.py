@@ -16,10 +16,10 @@ from eth_account.typed_transactions.typed_transaction import TypedTransaction
 from hexbytes import HexBytes
 
 import x402
+from net.strict_json import Json
 from tests.x402.samples import USDC
 from tests.x402.server import Reply, Seen, json_reply, serving
 from x402.chain.relayer import Web3Relayer
-from x402.codec import Json
 from x402.errors import ChainUnavailable, ChainUnclear
 
 ROOT = Path(x402.__file__).parent.parent

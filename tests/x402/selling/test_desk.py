@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json, to_json
 from tests.x402.samples import NETWORK, NOW, PAYER, entry, offer, payment_for, v1_entry
-from x402.codec import Json, to_json
 from x402.decode import offer_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure, classify, spoken

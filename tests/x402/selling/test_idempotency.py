@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+from net.strict_json import Json
 from tests.x402.samples import NONCE, offer, payment_for
-from x402.codec import Json
 from x402.errors import FacilitatorUnavailable, SettlementsUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure
 from x402.selling.idempotency import PaymentIdConflict, PaymentIdMissing, PaymentIds, declaration

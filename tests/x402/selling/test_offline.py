@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from net.strict_json import Json
 from tests.x402.samples import (
     NETWORK,
     NOW,
@@ -22,7 +23,6 @@ from tests.x402.samples import (
     payment_for,
     v1_entry,
 )
-from x402.codec import Json
 from x402.decode import offer_from
 from x402.failures import Failure, classify
 from x402.keccak import keccak256

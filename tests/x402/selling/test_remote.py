@@ -7,10 +7,11 @@ import asyncio
 import httpx
 import pytest
 
+from net.strict_json import Json, parse_object
 from tests.x402.samples import NETWORK, NOW, PAYER, entry, offer, payment_for, v1_entry
 from tests.x402.server import Reply, Seen, json_reply, serving
 from x402.client import BoundedTransport
-from x402.codec import Json, encode_header, object_field, parse_object
+from x402.codec import encode_header, object_field
 from x402.decode import decode_payment, offer_from
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown
 from x402.failures import Failure

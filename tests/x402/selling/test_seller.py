@@ -9,10 +9,10 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from net.strict_json import Json, JsonObject
 from tests.x402.samples import KEY, NETWORK, NONCE, NOW, PAYEE, PAYER, USDC, header_for
 from tests.x402.server import Reply, Seen, serving
 from x402.client import PaymentAuth
-from x402.codec import Json, JsonObject
 from x402.decode import decode_payment
 from x402.errors import FacilitatorError, FacilitatorUnavailable, SettlementUnknown, X402Error
 from x402.failures import Failure

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Final
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from agent.kinds.rental.planner.context import Abort, Action, PlanContext, StartJob, Wait, beyond, check
+from net.strict_json import load_json
 from vendors.text import clean
-from x402.codec import load_json
 
-__all__ = ["Answer", "NotUsable", "read_action", "read_completion", "seconds_to_wait"]
+__all__ = ["Answer", "NotUsable", "read_action", "read_completion"]
 
 _THOUGHTS_BEGIN: Final = re.compile(r"(?i)<(?:think|thinking|thought|reasoning)>")
 _THOUGHTS_END: Final = re.compile(r"(?i)</(?:think|thinking|thought|reasoning)>")
@@ -96,21 +93,6 @@ def read_action(answer: Answer, context: PlanContext) -> StartJob | Wait | Abort
     if problems := [*check(action, context), *beyond(action, context)]:
         raise NotUsable(problems)
     return action
-
-
-def seconds_to_wait(retry_after: str | None, now: datetime) -> float | None:
-    """What a Retry-After header (RFC 9110, 10.2.3: seconds or a date) asks for; None if it asks for nothing."""
-    if retry_after is None:
-        return None
-    try:
-        seconds = float(retry_after)
-    except ValueError:
-        try:
-            at = parsedate_to_datetime(retry_after)
-        except ValueError:
-            return None
-        seconds = ((at if at.tzinfo else at.replace(tzinfo=UTC)) - now).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _only_object(text: str) -> str:

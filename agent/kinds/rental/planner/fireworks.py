@@ -25,9 +25,11 @@ from pydantic import SecretStr
 
 from agent.book.errors import ConfigurationError
 from agent.kinds.rental.planner import MAX_REPLY, Asked, Plan, Planner
-from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
+from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion
 from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.kinds.rental.planner.prompt import PROMPT_VERSION, SYSTEM, Refused, question, schema
+from net.addresses import is_loopback
+from net.retry_after import seconds_to_wait
 from vendors.text import clean
 from x402.client import BoundedTransport
 
@@ -55,7 +57,6 @@ _MAX_BODY: Final = 1024 * 1024
 _MAX_FALLBACK: Final = 500
 _MAX_SAID: Final = 200
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+")
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _LATER: Final = frozenset({408, 409, 429})
 _HINTS: Final = {401: "check FIREWORKS_API_KEY", 403: "check FIREWORKS_API_KEY", 404: "check FIREWORKS_MODEL"}
 
@@ -265,6 +266,6 @@ def _base_url(given: str | None) -> str:
         url = httpx.URL(given)
     except httpx.InvalidURL:
         url = httpx.URL("")
-    if not url.host or not (url.scheme == "https" or (url.scheme == "http" and url.host in _LOOPBACK)):
+    if not url.host or not (url.scheme == "https" or (url.scheme == "http" and is_loopback(url.host))):
         raise ConfigurationError(f"FIREWORKS_BASE_URL must be an https address like {DEFAULT_BASE_URL}")
     return given.rstrip("/").removesuffix("/v1")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion, seconds_to_wait
+from agent.kinds.rental.planner.answer import Answer, NotUsable, read_action, read_completion
 from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait, beyond, check
-from tests.agent.kinds.rental.planner.contexts import NOW, context, contexts
+from tests.agent.kinds.rental.planner.contexts import context, contexts
 
 START = '{"action": "start_job", "vendorId": "gpu_vendor_1", "maxHours": 1, "reason": "cheapest {so far}"}'
 NO_OBJECT = ["the answer is not exactly one valid JSON object"]
@@ -195,33 +194,3 @@ def test_a_completion_may_say_little(body: str, answer: Answer) -> None:
 def test_another_body_is_no_completion(body: bytes) -> None:
     """The SDK would let these through, and break later."""
     assert read_completion(body) is None
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        (None, None),
-        ("0", 0),
-        ("7", 7),
-        ("1.5", 1.5),
-        ("-3", 0),
-        ("nan", None),
-        ("1e999", None),
-        ("soon", None),
-        ("", None),
-        ("Sun, 01 Mar 2026 12:00:20 GMT", 20),
-        ("Sun, 01 Mar 2026 12:00:20 -0000", 20),
-        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
-    ],
-)
-def test_retry_after_is_seconds_or_a_date(header: str | None, seconds: float | None) -> None:
-    """RFC 9110, 10.2.3; what is past is now, and nonsense asks for nothing."""
-    assert seconds_to_wait(header, NOW) == seconds
-
-
-@given(st.text() | st.datetimes(timezones=st.just(UTC)).map(datetime.ctime))
-def test_no_retry_after_can_break_the_planner(header: str) -> None:
-    """A header is the service's text."""
-    seconds = seconds_to_wait(header, NOW)
-
-    assert seconds is None or seconds >= 0
