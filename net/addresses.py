@@ -122,7 +122,7 @@ def on_this_machine(host: Address | str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host's name or address is this machine's own: in any letters, and IPv4 also as IPv6 sockets have it
+    """Whether a host's name or address is this machine's own: in any letters, and IPv4 as sockets of IPv6 have it
     (`::ffff:127.0.0.1`). What cannot be read is not.
     """
     name = host.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
@@ -175,3 +176,11 @@ def test_an_address_that_is_none_is_not_guessed(host: str) -> None:
 def test_one_rule_says_what_this_machine_is(host: str, local: bool) -> None:
     """For plain http, for servers without a token, for nodes and services beside us. Nonsense is not local."""
     assert is_loopback(host) is local
+
+
+def test_nobody_has_another_rule() -> None:
+    """Eight modules had one."""
+    root = Path(__file__).parents[2]
+    for package in ("agent", "api", "gpu_vendor_mock", "scripts", "vendors", "x402"):
+        for path in (root / package).rglob("*.py"):
+            assert ".is_loopback" not in path.read_text(), path
