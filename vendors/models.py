@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from net.addresses import literal, on_this_machine, why_refused
 from vendors.errors import InvalidVendor
+from x402.codec import is_address
 
 if TYPE_CHECKING:
     from x402.wire import Receipt
@@ -46,7 +47,6 @@ _MAX_URL: Final = 2_000
 _URL_TEXT: Final = re.compile(r"[\x21-\x7e]+")
 _VENDOR_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _GPU_TYPE: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_ADDRESS: Final = re.compile(r"0x[0-9a-fA-F]{40}")
 _SECRET_REF: Final = re.compile(r"[A-Z][A-Z0-9_]{0,99}")
 _TOKEN: Final = re.compile(r"[\x21-\x7e]{1,4096}")
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63})*")
@@ -170,7 +170,7 @@ class Vendor:
         ):
             if not valid:
                 raise InvalidVendor(name, rule)
-        if self.pay_to is not None and not _ADDRESS.fullmatch(self.pay_to):
+        if self.pay_to is not None and not is_address(self.pay_to):
             raise InvalidVendor("pay_to", "must be an address: 0x and 40 hex digits")
         if problem := _endpoint_problem(self.endpoint):
             raise InvalidVendor("endpoint", problem)
