@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.book.models import Run
 from agent.book.resting import LONGEST_REST, SHORTEST_REST, rest
+from agent.engine.ending import MAX_IDLE_WAITS
 from agent.kinds.rental.planner import Plan
 from agent.kinds.rental.planner.context import Abort, PlanContext, StartJob, Wait
 from agent.kinds.rental.planner.stub import StubPlanner
@@ -194,9 +195,11 @@ async def test_nobody_waits_for_a_vendor_that_could_not_be_rented_from_anyway() 
 async def test_waiting_for_vendors_is_not_idle() -> None:
     """What bounds it is the patience, not how often the run looked."""
     stage = await a_stage(settings={"patience_seconds": 86_400})
-    gone(stage, "gpu_vendor_1", "gpu_vendor_2", minutes=600)
+    gone(stage, "gpu_vendor_1", "gpu_vendor_2", minutes=200)
 
-    assert (await stage.finish(await stage.start(), 1_000)).status == "completed"
+    ended = await stage.finish(await stage.start(), 1_000)
+
+    assert (ended.status, ended.tick > MAX_IDLE_WAITS) == ("completed", True)
 
 
 def rests(times: int, below: Callable[[int], int], retry_after: float | None = None) -> list[float]:
