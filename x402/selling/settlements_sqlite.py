@@ -31,6 +31,9 @@ _T = TypeVar("_T")
 _BUSY_SECONDS: Final = 5.0
 """How long to wait for other processes; each holds the file for one commit."""
 
+_LOOK_AGAIN: Final = 0.01
+"""Seconds between two tries where SQLite itself does not wait. We are in a thread of our own."""
+
 _VERSION: Final = 1
 _SCHEMA: Final = """
 BEGIN IMMEDIATE;
@@ -136,7 +139,7 @@ def _opened(path: str | Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     try:
-        db.execute("PRAGMA journal_mode = WAL")
+        _change_to_wal(db)
         db.execute("PRAGMA synchronous = FULL")
         (version,) = db.execute("PRAGMA user_version").fetchone()
         if version not in (0, _VERSION):
@@ -146,6 +149,19 @@ def _opened(path: str | Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _change_to_wal(db: sqlite3.Connection) -> None:
+    """Others may open the new file at the same time, and for this change SQLite waits for nobody by itself."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        time.sleep(_LOOK_AGAIN)
 
 
 @contextmanager

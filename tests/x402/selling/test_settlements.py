@@ -210,7 +210,7 @@ async def test_a_file_forgets_what_nobody_can_take_for_new(tmp_path: Path) -> No
 
 async def test_a_new_file_can_be_opened_by_many_at_once(tmp_path: Path) -> None:
     """Replicas start together."""
-    for number in range(20):
+    for number in range(100):
         many = [SqliteSettlements(tmp_path / f"{number}.db") for _ in range(6)]
         known = await asyncio.gather(*(each.begin(MINE) for each in many))
         assert known == [MINE] * 6
