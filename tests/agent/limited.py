@@ -46,7 +46,11 @@ def paid(stage: Stage) -> list[int]:
 
 async def reserved_only(stage: Stage) -> Run:
     """A run that has money set aside and nothing signed, with nobody at it."""
-    run = await stage.start(constraints={"vendor_ids": ("gpu_vendor_2",)})
+    return await dead_before_signing(stage, await stage.start(constraints={"vendor_ids": ("gpu_vendor_2",)}))
+
+
+async def dead_before_signing(stage: Stage, run: Run) -> Run:
+    """The run after a tick that died when money was set aside and nothing was signed, with nobody at it."""
     real = stage.transport.handle_async_request
 
     async def dying(request: Any) -> Any:

@@ -10,16 +10,15 @@ import hashlib
 import re
 import secrets
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from net.strict_json import Json, JsonObject, parse_object
 from tests.strangers.environments import CONFORMANCE, ask, results_in
 from tests.strangers.hostile_clients import job_order
-from tests.strangers.payments import Answer, a_server, authorized, desk, get, post
+from tests.strangers.payments import Answer, authorized, get, post, sellers
 from tests.strangers.table import Result
-from tests.x402.samples import PAYEE, PAYER, entry
+from tests.x402.samples import PAYER, entry
 from x402.codec import object_field, text_field
 from x402.wire import CHALLENGE_HEADER, Authorization
 
@@ -33,23 +32,19 @@ _BASE_SECONDS: Final = 60
 
 def checked(suite: str) -> list[Result]:
     """S0-S5, P1-P7 and F1-F14, over HTTP."""
-    with ExitStack() as servers:
-        facilitator = servers.enter_context(desk())
-        command = ("tests.interop.purser_seller", facilitator, PAYEE)
-        goods = servers.enter_context(a_server("seller", *command, health="/runs"))
-        vendor = servers.enter_context(a_server("vendor", "gpu_vendor_mock", "--port", "0", health="/health"))
-        body, headers = job_order(vendor)
-        job = post(f"{vendor}/submit-job", body, headers)
+    with sellers() as at:
+        body, headers = job_order(at.vendor)
+        job = post(f"{at.vendor}/submit-job", body, headers)
         told: dict[str, Json] = {
-            "facilitator": facilitator,
+            "facilitator": at.facilitator,
             "terms": entry(),
             "challenges": {
-                "seller": _seen(post(f"{goods}/goods", b"{}")),
+                "seller": _seen(post(f"{at.goods}/goods", b"{}")),
                 "vendor": _seen(job),
                 "vendor, version 1": _seen(job, without=CHALLENGE_HEADER.lower()),
             },
         }
-        adapter = _Adapter(facilitator)
+        adapter = _Adapter(at.facilitator)
         return results_in(suite, ask(CONFORMANCE, "conformance.py", told, seconds=_SECONDS, answer=adapter.answer))
 
 

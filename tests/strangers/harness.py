@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from tests.strangers.environments import HARNESS, StrangerFailed, surroundings
 from tests.strangers.hostile_clients import job_order
-from tests.strangers.payments import a_server, desk
+from tests.strangers.payments import sellers
 from tests.strangers.proxy import TranslatingProxy
 from tests.strangers.table import PASS, Result
-from tests.x402.samples import PAYEE
 
 __all__ = ["at_sellers"]
 
@@ -23,15 +21,11 @@ _SECONDS: Final = 120.0
 
 def at_sellers(suite: str) -> list[Result]:
     """The interop tests' seller and the mock vendor."""
-    with ExitStack() as servers:
-        facilitator = servers.enter_context(desk())
-        command = ("tests.interop.purser_seller", facilitator, PAYEE)
-        goods = servers.enter_context(a_server("seller", *command, health="/runs"))
-        vendor = servers.enter_context(a_server("vendor", "gpu_vendor_mock", "--port", "0", health="/health"))
-        body, headers = job_order(vendor)
+    with sellers() as at:
+        body, headers = job_order(at.vendor)
         return [
-            *_checked(suite, "seller", TranslatingProxy(goods), "/goods", b"{}"),
-            *_checked(suite, "vendor", TranslatingProxy(vendor, headers), "/submit-job", body),
+            *_checked(suite, "seller", TranslatingProxy(at.goods), "/goods", b"{}"),
+            *_checked(suite, "vendor", TranslatingProxy(at.vendor, headers), "/submit-job", body),
         ]
 
 

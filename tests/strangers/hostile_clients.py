@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from typing import Final
 
 from gpu_vendor_mock.settings import LOCAL_SECRET
 from net.strict_json import Json, JsonObject, parse_object
 from tests.strangers.environments import HOSTILE, ask, results_in
-from tests.strangers.payments import a_server, answered, desk, get, post, signed
+from tests.strangers.payments import a_server, answered, desk, get, post, sellers, signed
 from tests.strangers.table import PASS, Result
 from tests.x402.samples import OTHER, PAYEE, entry
 from x402.codec import decode_header, encode_header, text_field
@@ -97,21 +96,17 @@ def under_other_terms(suite: str, facilitator: str, payment: JsonObject, terms: 
 
 def at_sellers(suite: str) -> list[Result]:
     """The interop tests' seller, with a payment id and without, and the mock vendor."""
-    with ExitStack() as servers:
-        facilitator = servers.enter_context(desk())
-        command = ("tests.interop.purser_seller", facilitator, PAYEE)
-        goods = servers.enter_context(a_server("seller", *command, health="/runs"))
-        vendor = servers.enter_context(a_server("vendor", "gpu_vendor_mock", "--port", "0", health="/health"))
+    with sellers() as at:
         kinds: dict[str, Callable[[], _Order]] = {
-            "goods, with a payment id": lambda: _Order(f"{goods}/goods", b"{}", {}, named=True),
-            "goods, without a payment id": lambda: _Order(f"{goods}/goods", b"{}", {}),
-            "vendor": lambda: _Order(f"{vendor}/submit-job", *job_order(vendor)),
+            "goods, with a payment id": lambda: _Order(f"{at.goods}/goods", b"{}", {}, named=True),
+            "goods, without a payment id": lambda: _Order(f"{at.goods}/goods", b"{}", {}),
+            "vendor": lambda: _Order(f"{at.vendor}/submit-job", *job_order(at.vendor)),
         }
         results = []
         for kind, order in kinds.items():
             found = _probed(suite, [order() for _ in PROBES])
             results += [Result(suite, f"{kind}: {each.check}", each.outcome, each.detail) for each in found]
-        moved = _journal(facilitator), parse_object(get(f"{vendor}/journal", ACCESS).body)["settlements"]
+        moved = _journal(at.facilitator), parse_object(get(f"{at.vendor}/journal", ACCESS).body)["settlements"]
         return [
             *results,
             _settled(suite, "goods: a transfer for each payment", moved[0], 2 * len(PROBES)),

@@ -18,7 +18,7 @@ import httpx
 from net.strict_json import Json, JsonObject, load_json
 from scripts.serve.servers import ServerProcess
 from tests.strangers.environments import surroundings
-from tests.x402.samples import KEY, URL, header_for
+from tests.x402.samples import KEY, PAYEE, URL, header_for
 from x402.codec import decode_header, object_field, text_field
 from x402.decode import offer_from
 from x402.eip3009 import Domain, TypedAuthorization
@@ -27,7 +27,7 @@ from x402.secp256k1 import SigningKey
 from x402.wallets.signers import LocalSigner, sign_payment
 from x402.wire import Authorization, Challenge
 
-__all__ = ["Answer", "a_server", "answered", "authorized", "desk", "get", "post", "signed"]
+__all__ = ["Answer", "Sellers", "a_server", "answered", "authorized", "desk", "get", "post", "sellers", "signed"]
 
 _SECONDS: Final = 20.0
 _START_SECONDS: Final = 45.0
@@ -99,6 +99,27 @@ def desk() -> Iterator[str]:
     """Purser's facilitator, settling offline."""
     with a_server("facilitator", "gpu_vendor_mock.facilitator", "--port", "0", health="/supported") as url:
         yield url
+
+
+@dataclass(frozen=True, slots=True)
+class Sellers:
+    """Addresses of sellers of ours, and of the facilitator that the first of them sells through."""
+
+    facilitator: str
+    goods: str
+    vendor: str
+
+
+@contextmanager
+def sellers() -> Iterator[Sellers]:
+    """The interop tests' seller and the mock vendor."""
+    with desk() as facilitator:
+        command = ("tests.interop.purser_seller", facilitator, PAYEE)
+        with (
+            a_server("seller", *command, health="/runs") as goods,
+            a_server("vendor", "gpu_vendor_mock", "--port", "0", health="/health") as vendor,
+        ):
+            yield Sellers(facilitator, goods, vendor)
 
 
 @dataclass(frozen=True, slots=True)

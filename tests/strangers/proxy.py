@@ -12,11 +12,11 @@ import itertools
 import threading
 from collections import Counter
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Final
 from urllib.parse import urlsplit
 
+from tests.strangers.serving import Serving
 from x402.codec import decode_header, text_field
 from x402.wire import CHALLENGE_HEADER, PAYMENT_HEADERS
 
@@ -27,7 +27,7 @@ _THEIRS: Final = "x-payment-authorization"
 _HOP_BY_HOP: Final = {"host", "content-length", "connection", "transfer-encoding", "accept-encoding"}
 
 
-class TranslatingProxy:
+class TranslatingProxy(Serving):
     """Serves for one `with` block. `answers` counts the seller's statuses; 0 is an answer that did not come."""
 
     def __init__(self, seller: str, extra: Mapping[str, str] | None = None) -> None:
@@ -37,18 +37,7 @@ class TranslatingProxy:
         self._extra = dict(extra or {})
         self._turn = itertools.cycle(PAYMENT_HEADERS.values())
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(_handler(self))
 
     def pass_on(self, request: BaseHTTPRequestHandler) -> tuple[int, list[tuple[str, str]], bytes]:
         """Status, headers and body of the seller's answer."""

@@ -12,13 +12,13 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Final, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Final
 from urllib.parse import urlsplit
 
 import httpx
 
+from tests.strangers.serving import Serving
 from tests.x402.chain.standin import BLOCK_SECONDS, StandIn, Tip
 from tests.x402.samples import PAYER, USDC
 from x402.chain.logs import AUTHORIZATION_USED, TRANSFER, Log
@@ -43,7 +43,7 @@ class _Told:
     found: bool | None
 
 
-class ReconcilingNode:
+class ReconcilingNode(Serving):
     """Serves for one `with` block. `unclear` counts the questions that had no clear answer.
 
     What the facilitator has found is on the chain as a transfer of `value` to `payee`.
@@ -56,18 +56,7 @@ class ReconcilingNode:
         now = int(time.time())
         self._chain = StandIn(Tip([now - BLOCK_SECONDS, now], {PAYER[2:].lower().rjust(64, "0"): _HOLDS}))
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(self._handler())
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         answer = self._answer

@@ -17,8 +17,19 @@ from agent.kinds.rental.planner.stub import StubPlanner
 from agent.store.keys import KeyStore
 from tests.agent.builders import NOW
 from tests.agent.keyring import a_key
-from tests.agent.killing import Killed, Reaper
-from tests.agent.limited import FIRST, MIDNIGHT, SECOND, TODAY, codes, committed, paid, said, the_sums
+from tests.agent.killing import Reaper
+from tests.agent.limited import (
+    FIRST,
+    MIDNIGHT,
+    SECOND,
+    TODAY,
+    codes,
+    committed,
+    dead_before_signing,
+    paid,
+    said,
+    the_sums,
+)
 from tests.agent.stage import START, Stage, a_stage
 
 FAILS_ONCE = "gpu_vendor_1:fail_at_epoch=2"
@@ -165,20 +176,7 @@ async def test_a_limit_that_is_lowered_holds_for_the_next_purchase() -> None:
 
 async def reserved_with(stage: Stage, key: Key) -> Run:
     """A run that has money set aside and nothing signed, with nobody at it."""
-    run = await started(stage, key, vendor_ids=("gpu_vendor_1",))
-    real = stage.transport.handle_async_request
-
-    async def dying(request: Any) -> Any:
-        if request.url.path == "/submit-job":
-            raise Killed
-        return await real(request)
-
-    stage.transport.handle_async_request = dying  # type: ignore[method-assign]
-    with pytest.raises(Killed):
-        await stage.tick(run)
-    stage.transport.handle_async_request = real  # type: ignore[method-assign]
-    stage.clock.pass_(50)
-    return await stage.stored(run)
+    return await dead_before_signing(stage, await started(stage, key, vendor_ids=("gpu_vendor_1",)))
 
 
 async def test_a_limit_that_is_set_while_money_is_set_aside_counts_it() -> None:
